@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where messages go.
+ *
+ * This module owns the one piece of state that belongs to the whole process:
+ * how much is said, and to whom. Both are set while the program still has one
+ * thread and only read afterwards, so they need no lock. A message leaves in
+ * one write(), so that lines of several threads, or of several processes that
+ * share a terminal or a log file, do not mix. errno survives a message.
+ */
+#include <rawmap/base/log.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/types.h>
+#include <syslog.h>
+#include <unistd.h>
+
+static enum log_level threshold = LOG_LEVEL_WARNING; /* set before threads */
+static bool to_syslog;				     /* set before threads */
+
+static int syslog_priority(enum log_level level)
+{
+	switch (level) {
+	case LOG_LEVEL_ERROR:
+		return LOG_ERR;
+	case LOG_LEVEL_WARNING:
+		return LOG_WARNING;
+	case LOG_LEVEL_INFO:
+		return LOG_INFO;
+	case LOG_LEVEL_DEBUG:
+		return LOG_DEBUG;
+	}
+	return LOG_ERR;
+}
+
+/* There is nobody to tell when this fails. */
+static void write_line(const char *line)
+{
+	size_t left = strlen(line);
+
+	while (left) {
+		ssize_t n = write(STDERR_FILENO, line, left);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		line += n;
+		left -= (size_t)n;
+	}
+}
+
+void log_set_level(enum log_level level)
+{
+	threshold = level;
+}
+
+void log_use_syslog(bool on)
+{
+	if (on && !to_syslog)
+		openlog("rawmap", LOG_PID, LOG_DAEMON);
+	if (!on && to_syslog)
+		closelog();
+	to_syslog = on;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level <= threshold;
+}
+
+void log_message(enum log_level level, const char *fmt, ...)
+{
+	g_autofree char *text = NULL;
+	int saved = errno;
+	va_list args;
+
+	if (!log_enabled(level))
+		return;
+	va_start(args, fmt);
+	text = g_strdup_vprintf(fmt, args);
+	va_end(args);
+
+	if (to_syslog) {
+		syslog(syslog_priority(level), "%s", text);
+	} else {
+		g_autofree char *line = g_strdup_printf("rawmap: %s\n", text);
+
+		write_line(line);
+	}
+	errno = saved;
+}
