@@ -52,7 +52,15 @@ void mutex_unlock(struct mutex *m) NO_TSA
 
 void rwlock_init(struct rwlock *l)
 {
-	must(pthread_rwlock_init(&l->l, NULL), "pthread_rwlock_init");
+	pthread_rwlockattr_t attr;
+
+	must(pthread_rwlockattr_init(&attr), "pthread_rwlockattr_init");
+	/* glibc prefers readers: enough of them would starve a writer. */
+	must(pthread_rwlockattr_setkind_np(
+		     &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP),
+	     "pthread_rwlockattr_setkind_np");
+	must(pthread_rwlock_init(&l->l, &attr), "pthread_rwlock_init");
+	must(pthread_rwlockattr_destroy(&attr), "pthread_rwlockattr_destroy");
 }
 
 void rwlock_clear(struct rwlock *l)

@@ -47,6 +47,7 @@ void mutex_clear(struct mutex *m);
 void mutex_lock(struct mutex *m) ACQUIRE(m);
 void mutex_unlock(struct mutex *m) RELEASE(m);
 
+/* A waiting writer goes before new readers: never take it twice. */
 void rwlock_init(struct rwlock *l);
 void rwlock_clear(struct rwlock *l);
 void rwlock_rdlock(struct rwlock *l) ACQUIRE_SHARED(l);
