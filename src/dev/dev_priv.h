@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the sources of one device share among each other.
+ *
+ * The file device: what opening it (filedev_open.c) decides once, and I/O
+ * on it (filedev.c, filedev_range.c) goes by. The overlay: its entries
+ * (overlay_entry.c), its face (overlay.c), its write-out (overlay_out.c).
+ */
+#ifndef RAWMAP_DEV_PRIV_H
+#define RAWMAP_DEV_PRIV_H
+
+#include <rawmap/base/lock.h>
+#include <rawmap/dev/overlay.h>
+
+#include <errno.h>
+
+/* ---- file device ---- */
+
+struct filedev {
+	struct blkdev dev; /* first */
+	/* All but the lock is set once at open. */
+	int fd;	     /* O_DIRECT when direct */
+	int tail_fd; /* buffered, -1 when there is no tail */
+	bool direct;
+	bool is_block;
+	uint64_t tail; /* first byte of the tail; the size when none */
+	uint32_t unit; /* what zero and discard can do, bytes */
+	/*
+	 * Shared: a write of whole sectors. Exclusive: a write that reads the
+	 * rest of a sector first and writes it back.
+	 */
+	struct rwlock edges;
+};
+
+extern const struct blkdev_ops filedev_ops;
+
+static inline struct filedev *filedev_of(struct blkdev *dev)
+{
+	return (struct filedev *)dev;
+}
+
+/*
+ * The range is inside the device: EINVAL can only be the kernel's dislike of
+ * an alignment and must not look like the caller's bug.
+ */
+static inline int filedev_errno(int err)
+{
+	return err == EINVAL ? -EIO : -err;
+}
+
+/* struct blkdev_ops; zero: -EOPNOTSUPP lets blkdev_zero() write the range. */
+int filedev_discard(struct blkdev *dev, uint64_t len, dev_off pos);
+int filedev_zero(struct blkdev *dev, uint64_t len, dev_off pos);
+
+/* ---- overlay ---- */
+
+struct overlay_entry {
+	uint64_t block; /* the table's key */
+	uint64_t stamp;
+	GList link; /* in one of the lists; data is the entry */
+	unsigned tag;
+	bool dirty;
+	uint8_t data[];
+};
+
+struct overlay {
+	struct blkdev dev;    /* first */
+	struct blkdev *lower; /* set once */
+	uint32_t block_size;  /* set once */
+	uint64_t whole;	      /* set once: number of whole blocks */
+	size_t clean_max;     /* set once */
+	struct mutex lock;
+	GHashTable *table;   /* guarded by lock */
+	GQueue clean, dirty; /* guarded by lock */
+	unsigned tag;	     /* guarded by lock */
+	uint64_t stamp;	     /* guarded by lock: the last one given */
+};
+
+static inline struct overlay *overlay_of(struct blkdev *dev)
+{
+	return (struct overlay *)dev;
+}
+
+static inline dev_off overlay_pos(const struct overlay *ov, uint64_t block)
+{
+	return dev_off_at(block * ov->block_size);
+}
+
+/*
+ * The entry or NULL; the eviction of a clean one moves to the far end. With
+ * the lock held, as everything here but new, which makes an entry that is in
+ * no list yet (content undefined; g_free() while it is not inserted).
+ */
+struct overlay_entry *overlay_entry_find(struct overlay *ov, uint64_t block)
+	REQUIRES(ov->lock);
+struct overlay_entry *overlay_entry_new(const struct overlay *ov,
+					uint64_t block);
+/* Hands @e over; it may be evicted at once when it is clean. */
+void overlay_entry_insert(struct overlay *ov, struct overlay_entry *e,
+			  bool dirty) REQUIRES(ov->lock);
+void overlay_entry_forget(struct overlay *ov, struct overlay_entry *e)
+	REQUIRES(ov->lock);
+/* Content or tag changed: a new stamp. */
+void overlay_entry_set_dirty(struct overlay *ov, struct overlay_entry *e,
+			     unsigned tag) REQUIRES(ov->lock);
+/* The lower device holds the same. May evict @e at once. */
+void overlay_entry_set_clean(struct overlay *ov, struct overlay_entry *e)
+	REQUIRES(ov->lock);
+
+#endif
