@@ -23,12 +23,16 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECTOR_MIN 512
 #define SECTOR_MAX 65536
 /* Every device's sector so far divides it. */
 #define SECTOR_SAFE 4096
+/* Half a second in all. */
+#define LOCK_TRIES    50
+#define LOCK_PAUSE_NS 10000000
 
 struct opening {
 	const char *path;
@@ -129,23 +133,41 @@ static int open_source(const struct opening *o, bool *ret_direct,
 	return hold(o, fd, error);
 }
 
+/*
+ * udev locks a device, shared, for the moments in which it looks what is on it;
+ * so on a device a moment's patience tells it from a real owner. While this
+ * lock is held udev leaves the device alone.
+ */
+static int lock_patiently(const struct opening *o, int fd, int how)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
+	unsigned tries = S_ISBLK(o->st.st_mode) ? LOCK_TRIES : 1;
+
+	while (flock(fd, how | LOCK_NB)) {
+		if (errno != EWOULDBLOCK || !--tries)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static bool take_lock(const struct opening *o, int fd, GError **error)
 {
-	int how = o->opt->readonly ? LOCK_SH : LOCK_EX;
+	int err;
 
-	/* A writer of a block device has O_EXCL; udev flocks devices, too. */
-	if (!o->opt->lock || (!o->opt->readonly && S_ISBLK(o->st.st_mode)))
+	if (!o->opt->lock)
 		return true;
-	if (!flock(fd, how | LOCK_NB))
+	err = lock_patiently(o, fd, o->opt->readonly ? LOCK_SH : LOCK_EX);
+	if (!err)
 		return true;
-	if (errno == EWOULDBLOCK)
+	if (err == -EWOULDBLOCK)
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
 			    "'%s' is in use by another program that %s; stop "
 			    "that program first",
 			    o->path,
 			    o->opt->readonly ? "writes to it" : "locked it");
 	else
-		error_set_errno(error, RAWMAP_ERROR_IO, errno,
+		error_set_errno(error, RAWMAP_ERROR_IO, -err,
 				"cannot lock '%s'", o->path);
 	return false;
 }

@@ -22,9 +22,9 @@ struct filedev_options {
 	bool readonly;
 	enum filedev_direct direct;
 	/*
-	 * Take ownership: read-write O_EXCL on a block device (held until
-	 * close: nobody can mount it meanwhile) and an exclusive flock on a
-	 * regular file; read-only a shared flock on both.
+	 * Take ownership, until close: read-write an exclusive flock, and on a
+	 * block device O_EXCL (nobody can mount it meanwhile); read-only a
+	 * shared flock.
 	 */
 	bool lock;
 };

@@ -306,7 +306,7 @@ START_TEST(block_device_agrees_with_a_model)
 }
 END_TEST
 
-START_TEST(second_writer_of_a_block_device_is_busy)
+START_TEST(second_user_of_a_written_block_device_is_busy)
 {
 	g_autofree char *loop = loop_new(512);
 	struct blkdev *dev;
@@ -315,6 +315,7 @@ START_TEST(second_writer_of_a_block_device_is_busy)
 		return;
 	dev = open_at(loop, FILEDEV_DIRECT_AUTO, false);
 	ck_refused(loop, false, RAWMAP_ERROR_BUSY);
+	ck_refused(loop, true, RAWMAP_ERROR_BUSY);
 	blkdev_unref(dev);
 	blkdev_unref(open_at(loop, FILEDEV_DIRECT_AUTO, false));
 	loop_free(loop);
@@ -344,7 +345,7 @@ int main(void)
 	tcase_add_test(tc, no_permission_to_write_is_readonly);
 	tcase_add_loop_test(tc, block_device_agrees_with_a_model, 0,
 			    (int)G_N_ELEMENTS(sectors));
-	tcase_add_test(tc, second_writer_of_a_block_device_is_busy);
+	tcase_add_test(tc, second_user_of_a_written_block_device_is_busy);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
