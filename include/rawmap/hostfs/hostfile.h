@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One regular file of the host: its inode, its map on disk, its extent cache.
+ *
+ * The cache (hostfile_map()) is changed only here, under the host's lock, in
+ * the same step as the map on disk; so what it knows is always true. Callers
+ * look up in it without any lock of the host.
+ *
+ * A fill is three steps: hostfile_reserve() takes blocks out of the free space
+ * (in memory only: a crash forgets them), the caller writes the data, then
+ * hostfile_publish() enters them into the file in one step, or
+ * hostfile_unreserve() gives them back.
+ *
+ * Callers serialise overlapping changes of one file (image's range locks):
+ * nobody else fills, punches or resizes the same blocks meanwhile, and before
+ * blocks are freed no I/O to them is in flight.
+ *
+ * Nothing here is durable before hostfs_sync(). Block numbers: start + count.
+ */
+#ifndef RAWMAP_HOSTFS_HOSTFILE_H
+#define RAWMAP_HOSTFS_HOSTFILE_H
+
+#include <rawmap/hostfs/hostfs.h>
+#include <rawmap/map/extent.h>
+
+#include <sys/types.h>
+#include <time.h>
+
+struct hostfile;
+struct extmap;
+
+/*
+ * @path is absolute inside the host, symlinks (absolute ones too) followed
+ * inside the host; or "<N>", an inode number. @cache_budget: for extmap_new().
+ * NULL with a sentence: NOT_FOUND, NOT_A_FILE (directory, device node, ...),
+ * UNSUPPORTED (encrypted, inline data, compressed: content that is not in
+ * blocks as it stands), READONLY (immutable, append-only, verity,
+ * data-journalled, a file of the filesystem itself: on a read-write host),
+ * CORRUPT, BUSY (the same inode is open already), IO.
+ */
+struct hostfile *hostfile_open(struct hostfs *fs, const char *path,
+			       uint64_t cache_budget, GError **error);
+void hostfile_close(struct hostfile *hf); /* NULL is fine; commits nothing */
+
+struct hostfile_attr {
+	uint64_t ino, size;
+	uint64_t blocks; /* 512-byte units, as st_blocks */
+	uint32_t flags;	 /* EXT4_*_FL */
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	uint32_t links;
+	struct timespec atime, mtime, ctime;
+	bool extent_mapped; /* else by indirect blocks */
+};
+
+void hostfile_attr(struct hostfile *hf, struct hostfile_attr *ret);
+uint64_t hostfile_size(const struct hostfile *hf);	/* bytes; atomic */
+uint64_t hostfile_max_size(const struct hostfile *hf);	/* bytes; set once */
+bool hostfile_extent_mapped(const struct hostfile *hf); /* set once */
+const char *hostfile_path(const struct hostfile *hf); /* as it was asked for */
+const char *hostfile_name(const struct hostfile *hf); /* last component;
+							   "inode-N" for <N> */
+struct hostfs *hostfile_host(struct hostfile *hf);    /* borrowed */
+struct extmap *hostfile_map(struct hostfile *hf);     /* borrowed */
+
+/*
+ * Make the cache know about @at: reads one metadata leaf (extent leaf or
+ * indirect block), more when the misses look sequential.
+ * Returns 0, -EUCLEAN (corrupt metadata; said once, naming the block), -EIO.
+ */
+int hostfile_load(struct hostfile *hf, lblk at);
+
+/*
+ * A fill under way: runs that will hold data and are not (all) in the file yet.
+ * The caller reads runs[0..n) and leaves the rest to this layer. All zeros is
+ * an empty fill.
+ */
+#define FILL_RUNS 16
+
+struct fill {
+	struct extent runs[FILL_RUNS]; /* ascending; MAPPED: reserved blocks,
+					   UNWRITTEN: part of such an extent */
+	unsigned n;
+	uint64_t promised; /* tree blocks put aside; private */
+};
+
+/*
+ * Prepare [e->start, +len), a hole or a part of an unwritten extent (e->phys
+ * its own), for data: appends runs to @fill for a prefix of the range, shorter
+ * where the runs or the free space end. A hole gets blocks near its neighbours,
+ * contiguous where the host has room. Space for the tree blocks that publishing
+ * may need is put aside as well.
+ * Returns 0 (at least one block was added), -ENOSPC, -EFBIG, -EROFS, -EUCLEAN,
+ * -EIO; on an error @fill is as it was.
+ */
+int hostfile_reserve(struct hostfile *hf, const struct extent *e,
+		     struct fill *fill);
+
+/* Give a fill back; no I/O to its blocks may be in flight. Empties it. */
+void hostfile_unreserve(struct hostfile *hf, struct fill *fill);
+
+/*
+ * The data of the fill's runs is on the device (not necessarily durable): enter
+ * them into the file. All runs and the size become visible, and durable, in one
+ * step. @new_size: bytes; the file grows to it if it is smaller (an empty fill
+ * is fine: growth alone). Sets mtime and ctime. Empties @fill.
+ * Returns 0, -EROFS, -EUCLEAN, -EIO, -EFBIG (@new_size), -ENOSPC (only for a
+ * part of an unwritten extent, on a host without one free block); on an error
+ * nothing is published and the caller still owns the fill.
+ */
+int hostfile_publish(struct hostfile *hf, struct fill *fill, uint64_t new_size);
+
+/*
+ * Each of the next three does a bounded part of the range (at most about one
+ * metadata leaf) and says in *ret_done how many blocks of it, from @start, are
+ * done: callers loop. They set mtime and ctime.
+ * Return 0, -ENOSPC, -EROFS, -EUCLEAN, -EIO; on an error *ret_done is 0 and
+ * nothing changed.
+ */
+/* Blocks become a hole; they can be reused after the next commit. */
+int hostfile_punch(struct hostfile *hf, lblk start, uint64_t len,
+		   uint64_t *ret_done);
+/* Holes become unwritten extents. Extent-mapped files only (-EOPNOTSUPP). */
+int hostfile_prealloc(struct hostfile *hf, lblk start, uint64_t len,
+		      uint64_t *ret_done);
+/* Mapped extents become unwritten. Extent-mapped files only (-EOPNOTSUPP). */
+int hostfile_unwrite(struct hostfile *hf, lblk start, uint64_t len,
+		     uint64_t *ret_done);
+
+/*
+ * Set the size; blocks beyond a smaller one must have been punched.
+ * Sets mtime and ctime. Returns 0, -EFBIG, -EROFS, -EUCLEAN, -EIO.
+ */
+int hostfile_set_size(struct hostfile *hf, uint64_t size);
+
+/*
+ * Times. NULL leaves one alone; ctime becomes now. hostfile_touch() sets mtime
+ * and ctime to now without I/O: it goes out with the next commit, and alone it
+ * does not make a flush more than a flush.
+ * Returns 0, -EROFS.
+ */
+int hostfile_set_times(struct hostfile *hf, const struct timespec *atime,
+		       const struct timespec *mtime);
+void hostfile_touch(struct hostfile *hf);
+
+/*
+ * Compare cache and disk for the whole file, tree invariants included.
+ * NULL, or what is wrong (the caller frees). For tests and debug builds.
+ */
+char *hostfile_check(struct hostfile *hf);
+
+#endif

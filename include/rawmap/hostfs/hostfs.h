@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The host: the unmounted ext2/3/4 filesystem on the source.
+ *
+ * Owns the libext2fs handle, the block allocator and the running transaction.
+ * All metadata goes through one overlay over the source; nothing of it reaches
+ * the source but by a commit. All data goes straight to the source.
+ *
+ * Locks: one mutex for everything behind this interface (libext2fs is
+ * single-threaded); every function takes it itself. Held across metadata I/O,
+ * never across data I/O.
+ *
+ * After a failed metadata write or flush the host is broken: it says so once,
+ * and every later change answers -EROFS. Reads go on.
+ */
+#ifndef RAWMAP_HOSTFS_HOSTFS_H
+#define RAWMAP_HOSTFS_HOSTFS_H
+
+#include <rawmap/base/units.h>
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct blkdev;
+struct hostfs;
+
+struct hostfs_options {
+	const char *name; /* the source's path: for sentences, and to ask
+				   whether the kernel has it mounted; NULL in
+				   tests on memory devices */
+	bool readonly;
+	bool use_reserved; /* may hand out the blocks kept for root */
+};
+
+/*
+ * Open the host on @dev (a reference is taken). Reads the superblock and the
+ * group descriptors, no bitmap. Writes nothing; a read-write host is marked
+ * "not clean" on the source before its first change.
+ *
+ * Returns NULL with a sentence that names the reason and the way out:
+ * CORRUPT (no ext filesystem, impossible numbers, bad checksum, source shorter
+ * than the filesystem says), UNSUPPORTED (a feature that makes even reading
+ * unsound), READONLY (a feature or state that allows reading only: says that
+ * -r does it), DIRTY (journal to be replayed, not clean, errors recorded,
+ * orphans), BUSY (the kernel has it mounted), IO.
+ */
+struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
+			   GError **error);
+
+/*
+ * Commit what is pending, mark the host clean, flush, free. Frees in any case;
+ * no hostfile may be open. Returns 0, or -errno of what could not be written
+ * (the host then stays marked "not clean"). NULL is fine.
+ */
+int hostfs_close(struct hostfs *fs);
+
+/* Free without writing one byte: what a killed process leaves. For tests. */
+void hostfs_abandon(struct hostfs *fs);
+
+struct hostfs_info {
+	uint32_t block_size;
+	uint64_t blocks, free_blocks, reserved_blocks;
+	uint32_t groups, blocks_per_group, inode_size;
+	const char *kind; /* "ext2", "ext3", "ext4": by features */
+	char uuid[37];
+	char label[17];
+	bool has_journal, needs_recovery, clean, has_error;
+	char *features; /* as mke2fs writes them, spaces between */
+};
+
+/* hostfs_info_clear() frees what it points to. */
+void hostfs_info(struct hostfs *fs, struct hostfs_info *ret);
+void hostfs_info_clear(struct hostfs_info *info);
+
+unsigned hostfs_block_bits(const struct hostfs *fs); /* log2, set once */
+bool hostfs_readonly(const struct hostfs *fs);	     /* set once */
+struct blkdev *hostfs_data_dev(struct hostfs *fs);   /* borrowed */
+
+/* Blocks that an allocation could have now, reserve and promises taken off. */
+uint64_t hostfs_available(struct hostfs *fs);
+
+/*
+ * Flush means durable: when this returns 0, all data whose I/O completed and
+ * all changes that were published before the call survive a power loss. With
+ * nothing pending it is exactly one device flush.
+ * Returns 0, -EROFS (the host is broken), or the errno that broke it.
+ */
+int hostfs_sync(struct hostfs *fs);
+
+/*
+ * Commit pending metadata, if any; no flush otherwise. What the timer calls.
+ * Returns as hostfs_sync().
+ */
+int hostfs_commit(struct hostfs *fs);
+
+/*
+ * Commit what is pending and mark the host clean on the source, durably, as
+ * hostfs_close() does, but stay open: for moments when nobody uses it. The next
+ * change marks it again. Returns 0 or -errno of what could not be written.
+ */
+int hostfs_settle(struct hostfs *fs);
+
+/* Is there anything that a commit would write? */
+bool hostfs_pending(struct hostfs *fs);
+
+/*
+ * The write guard: 0 when [pos, pos + len) lies inside the filesystem and
+ * touches no superblock, descriptor, bitmap, inode table or journal block;
+ * -EUCLEAN otherwise. Takes no lock.
+ */
+int hostfs_guard(const struct hostfs *fs, dev_off pos, uint64_t len);
+
+struct hostfs_stats {
+	uint64_t commits, commit_blocks; /* metadata blocks written home */
+	uint64_t commit_ns_total, commit_ns_max;
+	uint64_t pending_blocks; /* in the running transaction */
+	uint64_t pending_free;	 /* freed, not yet reusable */
+	int failed;		 /* 0 or the errno that broke it */
+};
+
+void hostfs_stats(struct hostfs *fs, struct hostfs_stats *ret);
+
+#endif

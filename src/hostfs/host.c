@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An open host: what it says about itself, and the public doors to the
+ * transaction and the guard.
+ */
+#include "hostfs_priv.h"
+
+#include <rawmap/base/bytes.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* What tune2fs and blkid call it: by features that only ext4 or ext3 has. */
+static const char *kind_of(const struct ext2_super_block *super)
+{
+	const uint32_t ext3_ro = EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER |
+				 EXT2_FEATURE_RO_COMPAT_LARGE_FILE |
+				 0x4; /* btree_dir, never used */
+	const uint32_t ext3_incompat = EXT2_FEATURE_INCOMPAT_FILETYPE |
+				       EXT3_FEATURE_INCOMPAT_RECOVER |
+				       EXT2_FEATURE_INCOMPAT_META_BG;
+
+	if ((super->s_feature_ro_compat & ~ext3_ro) ||
+	    (super->s_feature_incompat & ~ext3_incompat))
+		return "ext4";
+	if (super->s_feature_compat & EXT3_FEATURE_COMPAT_HAS_JOURNAL)
+		return "ext3";
+	return "ext2";
+}
+
+static void uuid_text(const uint8_t *uuid, char *ret)
+{
+	char *p = ret;
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = "0123456789abcdef"[uuid[i] >> 4];
+		*p++ = "0123456789abcdef"[uuid[i] & 15];
+	}
+	*p = '\0';
+}
+
+/* Labels come from anybody's disk: nothing in them may move a terminal. */
+static void label_text(const uint8_t *label, char *ret)
+{
+	unsigned i;
+
+	for (i = 0; i < EXT2_LABEL_LEN && label[i]; i++)
+		ret[i] = label[i] < 0x20 || label[i] == 0x7f ? '?'
+							     : (char)label[i];
+	ret[i] = '\0';
+}
+
+void hostfs_info(struct hostfs *fs, struct hostfs_info *ret)
+{
+	struct ext2_super_block *super;
+
+	memset(ret, 0, sizeof(*ret));
+	mutex_lock(&fs->lock);
+	super = fs->fs->super;
+	ret->block_size = fs->block_size;
+	ret->blocks = ext2fs_blocks_count(super);
+	ret->free_blocks = ext2fs_free_blocks_count(super);
+	ret->reserved_blocks = ext2fs_r_blocks_count(super);
+	ret->groups = fs->fs->group_desc_count;
+	ret->blocks_per_group = super->s_blocks_per_group;
+	ret->inode_size = EXT2_INODE_SIZE(super);
+	ret->kind = kind_of(super);
+	uuid_text(super->s_uuid, ret->uuid);
+	label_text(super->s_volume_name, ret->label);
+	ret->has_journal = ext2fs_has_feature_journal(super);
+	ret->needs_recovery = ext2fs_has_feature_journal_needs_recovery(super);
+	ret->clean = super->s_state & EXT2_VALID_FS;
+	ret->has_error = super->s_state & EXT2_ERROR_FS;
+	ret->features = gate_features(super);
+	mutex_unlock(&fs->lock);
+}
+
+void hostfs_info_clear(struct hostfs_info *info)
+{
+	g_clear_pointer(&info->features, g_free);
+}
+
+unsigned hostfs_block_bits(const struct hostfs *fs)
+{
+	return fs->bits;
+}
+
+bool hostfs_readonly(const struct hostfs *fs)
+{
+	return fs->readonly;
+}
+
+struct blkdev *hostfs_data_dev(struct hostfs *fs)
+{
+	return fs->dev;
+}
+
+uint64_t hostfs_available(struct hostfs *fs)
+{
+	uint64_t blocks = 0;
+
+	mutex_lock(&fs->lock);
+	if (fs->alloc)
+		blocks = alloc_available(fs->alloc);
+	mutex_unlock(&fs->lock);
+	return blocks;
+}
+
+/*
+ * With nothing pending the flush is done without the lock, so that nobody waits
+ * for it; then no mapping depends on what it makes durable.
+ */
+int hostfs_sync(struct hostfs *fs)
+{
+	bool pending;
+	int err = 0;
+
+	if (g_atomic_int_get(&fs->failed))
+		return -EROFS;
+	mutex_lock(&fs->lock);
+	pending = !fs->readonly && tx_pending(fs);
+	if (pending)
+		err = tx_commit(fs);
+	mutex_unlock(&fs->lock);
+	if (pending)
+		return err;
+
+	err = blkdev_flush(fs->dev);
+	if (err && !fs->readonly) {
+		mutex_lock(&fs->lock);
+		tx_fail(fs, err, "flush");
+		mutex_unlock(&fs->lock);
+	}
+	return err;
+}
+
+int hostfs_commit(struct hostfs *fs)
+{
+	int err;
+
+	if (fs->readonly)
+		return 0;
+	if (g_atomic_int_get(&fs->failed))
+		return -EROFS;
+	mutex_lock(&fs->lock);
+	err = tx_commit(fs);
+	mutex_unlock(&fs->lock);
+	return err;
+}
+
+int hostfs_settle(struct hostfs *fs)
+{
+	int err;
+
+	mutex_lock(&fs->lock);
+	err = tx_finish(fs);
+	mutex_unlock(&fs->lock);
+	return err;
+}
+
+bool hostfs_pending(struct hostfs *fs)
+{
+	bool pending;
+
+	mutex_lock(&fs->lock);
+	pending = !fs->readonly && tx_pending(fs);
+	mutex_unlock(&fs->lock);
+	return pending;
+}
+
+int hostfs_guard(const struct hostfs *fs, dev_off pos, uint64_t len)
+{
+	uint64_t end;
+	pblk first = pblk_of_dev_floor(pos, fs->bits);
+
+	if (!u64_add(pos.v, len, &end))
+		return -EUCLEAN;
+	if (!len)
+		return 0;
+	end = ((end - 1) >> fs->bits) + 1;
+	return syszone_touches(fs->zone, first, end - first.v) ? -EUCLEAN : 0;
+}
+
+void hostfs_stats(struct hostfs *fs, struct hostfs_stats *ret)
+{
+	mutex_lock(&fs->lock);
+	*ret = fs->stats;
+	ret->pending_blocks = overlay_dirty_count(fs->meta);
+	ret->pending_free = fs->alloc ? alloc_pending(fs->alloc) : 0;
+	ret->failed = g_atomic_int_get(&fs->failed);
+	mutex_unlock(&fs->lock);
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of this layer share with each other.
+ *
+ *   file        owns
+ *   iomgr.c     the io_manager that puts libext2fs on the metadata overlay
+ *   gate.c      which features and states may be read, which may be written
+ *   open.c      open and close of the host
+ *   host.c      the open host: info, counts, doors to transaction and guard
+ *   errcode.c   libext2fs' error codes
+ *   lookup.c    path or <N> to inode number
+ *   hostfile.c  open and close of a hostfile
+ *   inode.c     a hostfile's inode: attributes, times, size, write-back
+ *   syszone.c   where the filesystem's own blocks lie: the guard
+ *   alloc.c     bitmaps, group by group; reserve, publish, release
+ *   tx.c        the running transaction and its commit
+ *   load.c      filling a hostfile's cache  check.c     the whole of it, tests
+ *   extload.c   reading extent trees        extedit.c   changing them
+ *   indload.c   reading indirect trees      indedit.c   changing them
+ *   place.c     where a file's new blocks go
+ *   fill.c      reserve, publish, unreserve
+ *   punch.c     punch, prealloc, unwrite
+ *
+ * Everything below runs under hostfs.lock but where it says otherwise.
+ *
+ * How metadata reaches the source (no journal in use):
+ *
+ *   written by                        tag        goes out
+ *   bitmaps, descriptors, superblock  TX_FIRST   epoch 1, with the data before it
+ *   tree blocks new in this commit    TX_FIRST   epoch 1
+ *   -- flush --
+ *   existing indirect blocks, inodes  TX_SECOND  epoch 2
+ *   -- flush --
+ *   then freed blocks become reusable, and their bitmap bits clear: they go
+ *   out with the next commit; a crash before it only leaks them.
+ *
+ * Extent trees are changed by copying: a tree block that is on the source is
+ * never changed in place; its first change in a transaction moves it to a new
+ * block, its parent is changed to point there, up to the inode, whose one
+ * block then switches the whole tree at once. So after a crash an extent file
+ * is as it was before the commit or after it. Only when the host has not one
+ * free block left is a tree block changed in place (TX_SECOND).
+ */
+#ifndef HOSTFS_PRIV_H
+#define HOSTFS_PRIV_H
+
+#include <rawmap/base/lock.h>
+#include <rawmap/base/units.h>
+#include <rawmap/dev/blkdev.h>
+#include <rawmap/dev/overlay.h>
+#include <rawmap/hostfs/hostfile.h>
+#include <rawmap/hostfs/hostfs.h>
+#include <rawmap/map/extmap.h>
+
+#include <ext2fs/ext2_fs.h>
+#include <ext2fs/ext2fs.h>
+#include <glib.h>
+
+enum tx_tag { TX_FIRST, TX_SECOND };
+
+struct alloc;
+struct syszone;
+
+struct hostfs {
+	struct mutex lock;
+	ext2_filsys fs;		 /* guarded by lock */
+	struct blkdev *dev;	 /* set once: the source; data goes here */
+	struct overlay *meta;	 /* set once: metadata goes here */
+	struct blkdev *meta_dev; /* set once: overlay_blkdev(meta) */
+	char *name;		 /* set once: for sentences */
+	unsigned bits;		 /* set once: log2 of the block size */
+	uint32_t block_size;	 /* set once */
+	bool readonly;		 /* set once */
+	bool use_reserved;	 /* set once */
+	bool has_csum;		 /* set once: metadata_csum */
+
+	struct syszone *zone;	   /* set once */
+	struct alloc *alloc;	   /* NULL on a read-only host */
+	GPtrArray *files;	   /* open hostfiles, borrowed; guarded */
+	GHashTable *new_blocks;	   /* tree blocks taken by the running
+					   transaction (u64 set); guarded */
+	bool marked;		   /* "not clean" is durable on the source */
+	bool super_dirty;	   /* the superblock must go out (features) */
+	gint failed;		   /* atomic: 0 or a positive errno */
+	struct hostfs_stats stats; /* guarded */
+};
+
+struct hostfile {
+	struct hostfs *fs;		/* set once */
+	ext2_ino_t ino;			/* set once */
+	char *path, *name;		/* set once */
+	bool extent_mapped;		/* set once */
+	uint64_t max_size;		/* set once */
+	struct ext2_inode_large *inode; /* whole on-disk inode, inode_size bytes;
+					   guarded by fs->lock */
+	bool inode_dirty;		/* map or size changed; guarded */
+	bool times_dirty;		/* only times changed; guarded */
+	uint64_t size;			/* atomic; = EXT2_I_SIZE(inode) */
+	struct extmap *map;		/* set once */
+	uint64_t next_miss; /* where a sequential miss would be; guarded */
+	unsigned lookahead; /* leaves to load at the next one; guarded */
+	bool corrupt_said;  /* guarded */
+};
+
+static inline struct ext2_inode *hostfile_inode(struct hostfile *hf)
+{
+	return (struct ext2_inode *)hf->inode;
+}
+
+/* libext2fs' errcode_t to -errno; 0 to 0. Never looks at errno. */
+int errcode_to_errno(errcode_t err);
+/* The sentence part for an errcode_t (error_message(), with a fallback). */
+const char *errcode_text(errcode_t err);
+
+/* ---- iomgr.c ---- */
+
+/*
+ * The io_manager over @dev: ext2fs_open2(name, NULL, flags, 0, 0, manager).
+ * open() takes the device from a thread-local that iomgr_set_device() set.
+ */
+io_manager iomgr_get(void);
+void iomgr_set_device(struct blkdev *dev);
+
+/* ---- gate.c ---- */
+
+/*
+ * May the host with this superblock be opened (and written, unless @readonly)?
+ * Else a sentence. Comes before libext2fs: what passes has sane numbers.
+ */
+bool gate_check(const struct ext2_super_block *super, uint64_t device_size,
+		const char *name, bool readonly, GError **error);
+/* The same for an inode. */
+bool gate_check_inode(struct hostfs *fs, ext2_ino_t ino,
+		      const struct ext2_inode *inode, const char *path,
+		      GError **error);
+
+/* The names of a superblock's features, blanks between; the caller frees. */
+char *gate_features(const struct ext2_super_block *super);
+
+/* ---- lookup.c ---- */
+
+/* @path as in hostfile_open(). */
+bool lookup_inode(struct hostfs *fs, const char *path, ext2_ino_t *ret,
+		  GError **error);
+
+/* ---- inode.c ---- */
+
+/* Write a dirty inode (times included) into the overlay, TX_SECOND; or all. */
+int inode_store(struct hostfile *hf);
+int inode_store_all(struct hostfs *fs);
+/* mtime and ctime become now; the inode is dirty. */
+void inode_changed(struct hostfile *hf);
+/* i_size of a dirty or clean inode, large_file feature included. */
+int inode_set_size(struct hostfile *hf, uint64_t size);
+/* Add or take off allocated blocks (i_blocks), huge_file respected. */
+int inode_add_blocks(struct hostfile *hf, int64_t blocks);
+
+/* ---- syszone.c: set up once, then read without a lock ---- */
+
+/* -EUCLEAN is for descriptors that point outside the filesystem. */
+int syszone_new(ext2_filsys fs, struct syszone **ret);
+void syszone_free(struct syszone *zone);
+/* Does [start, start + len) touch the filesystem's own blocks or its outside? */
+bool syszone_touches(const struct syszone *zone, pblk start, uint64_t len);
+
+/* ---- alloc.c ---- */
+/*
+ *   a block is    used bit   busy bit   listed      counted free
+ *   free          0          0                      yes
+ *   reserved      0          1                      yes
+ *   used          1          0                      no
+ *   released      1          0          pending     no
+ *
+ * "used" is what the commit writes. Groups are loaded one by one when needed;
+ * clean ones with no busy bit are evicted.
+ */
+struct alloc *alloc_new(struct hostfs *fs);
+void alloc_free(struct alloc *a);
+
+/*
+ * Reserve a run of at most @want blocks at or after @goal (wrapping round), as
+ * long as the place has; prefers a run of the full length near the goal over a
+ * splinter. Returns 0, -ENOSPC, -EUCLEAN, -EIO.
+ */
+int alloc_take(struct alloc *a, pblk goal, uint32_t want, pblk *ret_start,
+	       uint32_t *ret_len);
+void alloc_give_back(struct alloc *a, pblk start, uint32_t len);
+/* reserved -> used: free counts go down, checksums follow at the store. */
+void alloc_publish(struct alloc *a, pblk start, uint32_t len);
+/*
+ * used -> released. Loads the group: 0, -EIO, or -EUCLEAN when the bitmap says
+ * that the block was free already (nothing changed).
+ */
+int alloc_release(struct alloc *a, pblk start, uint32_t len);
+
+/* Blocks that may still be promised; 0 rather than negative. */
+uint64_t alloc_available(const struct alloc *a);
+/* The same without root's reserve taken off: for tree blocks. */
+uint64_t alloc_available_meta(const struct alloc *a);
+/* Put @blocks of future tree blocks aside / return them (used or not). */
+void alloc_promise(struct alloc *a, uint64_t blocks);
+void alloc_unpromise(struct alloc *a, uint64_t blocks);
+/* Blocks in the pending list. */
+uint64_t alloc_pending(const struct alloc *a);
+/* Are there groups that the next store would write? */
+bool alloc_dirty(const struct alloc *a);
+/* Put dirty bitmaps, their descriptors (checksums) and the superblock's counts
+   into the overlay, TX_FIRST. Returns 0, -EIO. */
+int alloc_store(struct alloc *a);
+/* The commit is durable: released blocks become free; their groups are dirty. */
+void alloc_committed(struct alloc *a);
+
+/* ---- tx.c ---- */
+
+int meta_read(struct hostfs *fs, pblk block, void *buf);
+/*
+ * Write one tree block: TX_FIRST when it is new in this transaction, else
+ * TX_SECOND.
+ */
+int meta_write(struct hostfs *fs, pblk block, const void *buf);
+/*
+ * A new tree block near @goal: reserved and published, known as new. Reaches
+ * into root's reserve. Returns 0, -ENOSPC, -EUCLEAN, -EIO.
+ */
+int meta_alloc(struct hostfs *fs, pblk goal, pblk *ret);
+/* Release a tree block: out of the overlay, reusable after the commit. */
+int meta_free(struct hostfs *fs, pblk block);
+bool meta_is_new(struct hostfs *fs, pblk block);
+
+/* Copy fs->fs->super with checksum into the overlay, TX_FIRST. */
+int tx_store_super(struct hostfs *fs);
+/* The commit described above; 0 at once when nothing is pending. */
+int tx_commit(struct hostfs *fs);
+/* Anything but times pending? */
+bool tx_pending(struct hostfs *fs);
+/* To be called before a change: 0 or -EROFS (readonly, broken). */
+int tx_may_change(const struct hostfs *fs);
+/* Commit if the transaction has grown over its bound. */
+int tx_relieve(struct hostfs *fs);
+/* The host is broken: says so once (@what failed with @err, a -errno). */
+void tx_fail(struct hostfs *fs, int err, const char *what);
+/* Clean unmount: commit, mark clean, flush. */
+int tx_finish(struct hostfs *fs);
+
+/* ---- extload.c, indload.c ---- */
+
+/* One metadata leaf: everything about [start, start + len). */
+struct leaf {
+	lblk start;
+	uint64_t len;
+	GArray *extents; /* of struct extent, merged, ascending */
+};
+
+/*
+ * Read the leaf that is responsible for @at; ret->extents is appended to an
+ * empty array that the caller made. Checks headers, checksums, order, ranges
+ * and the system zone. Returns 0, -EUCLEAN (said once, naming the block), -EIO.
+ */
+int exttree_load(struct hostfile *hf, lblk at, struct leaf *ret);
+int indtree_load(struct hostfile *hf, lblk at, struct leaf *ret);
+
+/* Say once a file that its metadata is corrupt. Returns -EUCLEAN. */
+int hostfile_corrupt(struct hostfile *hf, pblk block, const char *what);
+
+/* ---- extedit.c, indedit.c ---- */
+
+/*
+ * Make [e->start, +len) what @e says, in the tree only (no data block is
+ * allocated or freed, the cache is not told; i_blocks of tree blocks is kept).
+ * At most one leaf's worth is done; *ret_done says how many blocks from start.
+ * Old extents in the way are cut or removed; if @freed is not NULL the device
+ * runs that they held are appended to it, ascending: start in the file, phys and
+ * state as they were.
+ * extents: MAPPED, UNWRITTEN or HOLE; indirect: MAPPED or HOLE.
+ * On an error the tree is as it was. Returns 0, -ENOSPC, -EUCLEAN, -EIO.
+ */
+int exttree_set(struct hostfile *hf, const struct extent *e, GArray *freed,
+		uint64_t *ret_done);
+int indtree_set(struct hostfile *hf, const struct extent *e, GArray *freed,
+		uint64_t *ret_done);
+/* Tree blocks that entering one more run of @len blocks may need at worst. */
+uint64_t exttree_worst(struct hostfile *hf, uint64_t len);
+uint64_t indtree_worst(struct hostfile *hf, uint64_t len);
+/* NULL, or what is wrong with the tree as a whole (the caller frees). */
+char *exttree_check(struct hostfile *hf);
+
+/* ---- place.c ---- */
+
+/* Blocks of one reserved run: the longest written extent. */
+#define FILL_RUN_MAX 32768
+
+/* extmap_lookup() that loads the leaf when it is unknown: 0, -EUCLEAN, -EIO. */
+int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
+		  struct extent *ret);
+/* exttree_worst() or indtree_worst(). */
+uint64_t hostfile_tree_worst(struct hostfile *hf, uint64_t len);
+/*
+ * Reserve one run for the hole [@at, +@max), near the file's other blocks
+ * (@fill: those not entered yet, may be NULL), and promise the tree blocks that
+ * entering it may need. *ret is MAPPED. Returns 0, -ENOSPC, -EUCLEAN, -EIO.
+ */
+int hostfile_take(struct hostfile *hf, const struct fill *fill, lblk at,
+		  uint64_t max, struct extent *ret, uint64_t *ret_promised);
+
+/* ---- fill.c: what punch.c shares with it ---- */
+
+/*
+ * One of the two trees: all of @e, leaf by leaf. *ret_done (may be less on an
+ * error) says how far it went. Returns as exttree_set().
+ */
+int hostfile_enter(struct hostfile *hf, const struct extent *e,
+		   uint64_t *ret_done);
+/*
+ * After -ENOSPC: a commit makes released blocks free. Returns 0 when it is worth
+ * another try, else -ENOSPC or what the commit said.
+ */
+int hostfile_make_room(struct hostfile *hf);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Filling a hostfile's cache from its map on disk, a leaf at a time.
+ *
+ * Misses that follow each other look ahead: each loads twice as many leaves as
+ * the one before, up to AHEAD_MAX; any other miss starts over with one. Looking
+ * ahead stops at the end of the file, at what is known already and at an error,
+ * which is left for whoever really needs that leaf. With a small budget it may
+ * push out the very leaf that was asked for; that one is then loaded again.
+ */
+#include "hostfs_priv.h"
+
+#include <rawmap/base/log.h>
+
+#include <errno.h>
+#include <inttypes.h>
+
+#define AHEAD_MAX 16u
+
+static bool is_known(struct hostfile *hf, uint64_t at)
+{
+	struct extent e;
+
+	return extmap_lookup(hf->map, lblk_at(at), 1, &e);
+}
+
+/* One leaf into the cache; *ret_end is the first block behind it. */
+static int load_leaf(struct hostfile *hf, uint64_t at, uint64_t *ret_end)
+{
+	struct leaf leaf = {
+		.extents = g_array_new(FALSE, FALSE, sizeof(struct extent)),
+	};
+	int err;
+
+	err = hf->extent_mapped ? exttree_load(hf, lblk_at(at), &leaf)
+				: indtree_load(hf, lblk_at(at), &leaf);
+	if (!err) {
+		extmap_load(hf->map, leaf.start, leaf.len,
+			    (struct extent *)(void *)leaf.extents->data,
+			    leaf.extents->len);
+		*ret_end = leaf.start.v + leaf.len;
+	}
+	g_array_unref(leaf.extents);
+	return err;
+}
+
+static int load_locked(struct hostfile *hf, uint64_t at)
+{
+	uint64_t next, end;
+	unsigned n;
+	int err;
+
+	if (is_known(hf, at))
+		return 0;
+	hf->lookahead = at == hf->next_miss ? MIN(2 * hf->lookahead, AHEAD_MAX)
+					    : 1;
+	err = load_leaf(hf, at, &next);
+	if (err)
+		return err;
+	end = lblk_of_img_ceil(img_off_at(hostfile_size(hf)), hf->fs->bits).v;
+	for (n = 1; n < hf->lookahead; n++)
+		if (next >= end || is_known(hf, next) ||
+		    load_leaf(hf, next, &next))
+			break;
+	hf->next_miss = next;
+	if (n > 1 && !is_known(hf, at))
+		err = load_leaf(hf, at, &next);
+	return err;
+}
+
+int hostfile_load(struct hostfile *hf, lblk at)
+{
+	int err;
+
+	g_assert(at.v < LBLK_END);
+	mutex_lock(&hf->fs->lock);
+	err = load_locked(hf, at.v);
+	mutex_unlock(&hf->fs->lock);
+	return err;
+}
+
+int hostfile_corrupt(struct hostfile *hf, pblk block, const char *what)
+{
+	if (!hf->corrupt_said) {
+		hf->corrupt_said = true;
+		if (block.v)
+			log_error("'%s': %s, in block %" PRIu64 " of '%s'; run"
+				  " 'e2fsck -f' on it",
+				  hf->path, what, block.v, hf->fs->name);
+		else
+			log_error("'%s': %s, in inode %u of '%s'; run"
+				  " 'e2fsck -f' on it",
+				  hf->path, what, hf->ino, hf->fs->name);
+	}
+	return -EUCLEAN;
+}

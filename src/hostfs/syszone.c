@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where the filesystem's own blocks lie: superblocks and descriptors with their
+ * backups and reserve, bitmaps, inode tables, the multi-mount block, the resize
+ * inode's block, the internal journal with its tree. No data may be there.
+ *
+ * Kept as sorted, merged runs; a flex_bg host has a few per flex group, one
+ * without it one per group. Built once from the descriptors in memory: no
+ * bitmap is read. Afterwards it is only read, by any thread.
+ */
+#include "hostfs_priv.h"
+
+#include <rawmap/base/bytes.h>
+#include <rawmap/base/log.h>
+
+#include <errno.h>
+
+struct run {
+	uint64_t start, end;
+};
+
+struct syszone {
+	GArray *runs;	 /* of struct run: sorted, disjoint, apart */
+	uint64_t blocks; /* of the filesystem */
+};
+
+/* Appends to the last run where it can; the rest is the sort's work. */
+static void add(struct syszone *zone, uint64_t start, uint64_t len)
+{
+	uint64_t end = start + u64_min(len, zone->blocks - start);
+	struct run run = { start, end };
+
+	if (zone->runs->len) {
+		struct run *last = &g_array_index(zone->runs, struct run,
+						  zone->runs->len - 1);
+
+		if (start >= last->start && start <= last->end) {
+			last->end = u64_max(last->end, end);
+			return;
+		}
+	}
+	g_array_append_val(zone->runs, run);
+}
+
+/* As add(), for numbers that came from the disk. */
+static int add_checked(struct syszone *zone, ext2_filsys fs, uint64_t start,
+		       uint64_t len)
+{
+	if (start < fs->super->s_first_data_block ||
+	    !range_within(start, len, zone->blocks))
+		return -EUCLEAN;
+	add(zone, start, len);
+	return 0;
+}
+
+static int add_group(struct syszone *zone, ext2_filsys fs, dgrp_t group)
+{
+	uint64_t first = ext2fs_group_first_block2(fs, group);
+	blk_t used = 0;
+	int err;
+
+	if (ext2fs_has_group_desc_csum(fs) &&
+	    !ext2fs_group_desc_csum_verify(fs, group)) {
+		log_debug("group %u: bad descriptor checksum", group);
+		return -EUCLEAN;
+	}
+	/* Superblock and descriptors are the first blocks of the group. */
+	ext2fs_super_and_bgd_loc2(fs, group, NULL, NULL, NULL, &used);
+	if (used)
+		add(zone, first, used);
+	err = add_checked(zone, fs, ext2fs_block_bitmap_loc(fs, group), 1);
+	if (!err)
+		err = add_checked(zone, fs, ext2fs_inode_bitmap_loc(fs, group),
+				  1);
+	if (!err)
+		err = add_checked(zone, fs, ext2fs_inode_table_loc(fs, group),
+				  fs->inode_blocks_per_group);
+	if (err)
+		log_debug("group %u: its descriptor points outside", group);
+	return err;
+}
+
+struct walk {
+	struct syszone *zone;
+	uint64_t left; /* calls until the journal cannot be sane */
+	bool bad;
+};
+
+static int add_journal_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count,
+			     blk64_t ref_block, int ref_offset, void *data)
+{
+	struct walk *walk = data;
+
+	(void)count;
+	(void)ref_block;
+	(void)ref_offset;
+	if (!walk->left-- || add_checked(walk->zone, fs, *block, 1)) {
+		walk->bad = true;
+		return BLOCK_ABORT;
+	}
+	return 0;
+}
+
+/*
+ * The limit of calls keeps a hostile tree from costing more than its filesystem
+ * is large; a tree has less than one block of its own per hundred.
+ */
+static int add_journal(struct syszone *zone, ext2_filsys fs)
+{
+	struct walk walk = { .zone = zone };
+	struct ext2_inode inode;
+	errcode_t err;
+
+	if (!ext2fs_has_feature_journal(fs->super) ||
+	    !fs->super->s_journal_inum)
+		return 0;
+	err = ext2fs_read_inode(fs, fs->super->s_journal_inum, &inode);
+	if (err)
+		return errcode_to_errno(err);
+	walk.left = (EXT2_I_SIZE(&inode) >>
+		     (fs->super->s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE));
+	if (walk.left > zone->blocks)
+		return -EUCLEAN;
+	walk.left += walk.left / 64 + 8;
+	err = ext2fs_block_iterate3(fs, fs->super->s_journal_inum,
+				    BLOCK_FLAG_READ_ONLY, NULL,
+				    add_journal_block, &walk);
+	if (walk.bad)
+		return -EUCLEAN;
+	return errcode_to_errno(err);
+}
+
+/* Its blocks are the reserved descriptors, but for the one that lists them. */
+static int add_resize_inode(struct syszone *zone, ext2_filsys fs)
+{
+	struct ext2_inode inode;
+	errcode_t err;
+
+	if (!ext2fs_has_feature_resize_inode(fs->super))
+		return 0;
+	err = ext2fs_read_inode(fs, EXT2_RESIZE_INO, &inode);
+	if (err)
+		return errcode_to_errno(err);
+	if (!inode.i_block[EXT2_DIND_BLOCK])
+		return 0;
+	return add_checked(zone, fs, inode.i_block[EXT2_DIND_BLOCK], 1);
+}
+
+static int compare_runs(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static void merge(struct syszone *zone)
+{
+	struct run *runs = (struct run *)(void *)zone->runs->data;
+	guint n = 0;
+
+	g_array_sort(zone->runs, compare_runs);
+	for (guint i = 0; i < zone->runs->len; i++) {
+		if (n && runs[i].start <= runs[n - 1].end)
+			runs[n - 1].end = u64_max(runs[n - 1].end, runs[i].end);
+		else
+			runs[n++] = runs[i];
+	}
+	g_array_set_size(zone->runs, n);
+}
+
+static int add_all(struct syszone *zone, ext2_filsys fs)
+{
+	int err = 0;
+
+	add(zone, 0, fs->super->s_first_data_block);
+	for (dgrp_t group = 0; !err && group < fs->group_desc_count; group++)
+		err = add_group(zone, fs, group);
+	if (!err && ext2fs_has_feature_mmp(fs->super))
+		err = add_checked(zone, fs, fs->super->s_mmp_block, 1);
+	if (err)
+		return err;
+
+	/* Both only guard against writing, which a read-only host never does. */
+	err = add_journal(zone, fs);
+	if (!err)
+		err = add_resize_inode(zone, fs);
+	return fs->flags & EXT2_FLAG_RW ? err : 0;
+}
+
+int syszone_new(ext2_filsys fs, struct syszone **ret)
+{
+	struct syszone *zone = g_new0(struct syszone, 1);
+	int err;
+
+	zone->runs = g_array_new(FALSE, FALSE, sizeof(struct run));
+	zone->blocks = ext2fs_blocks_count(fs->super);
+	err = add_all(zone, fs);
+	if (err) {
+		syszone_free(zone);
+		return err;
+	}
+	merge(zone);
+	*ret = zone;
+	return 0;
+}
+
+void syszone_free(struct syszone *zone)
+{
+	if (!zone)
+		return;
+	g_array_unref(zone->runs);
+	g_free(zone);
+}
+
+bool syszone_touches(const struct syszone *zone, pblk start, uint64_t len)
+{
+	guint low = 0, high = zone->runs->len;
+
+	if (!range_within(start.v, len, zone->blocks))
+		return true;
+	/* The first run that ends behind the start. */
+	while (low < high) {
+		guint mid = low + (high - low) / 2;
+
+		if (g_array_index(zone->runs, struct run, mid).end <= start.v)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < zone->runs->len &&
+	       g_array_index(zone->runs, struct run, low).start < start.v + len;
+}

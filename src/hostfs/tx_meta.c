@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Tree blocks within the running transaction.
+ *
+ * Owns the set of blocks that are new in it: nothing on the source points to
+ * them yet, so they may go out in the first epoch and be changed in place.
+ * Whatever else is written waits for the second.
+ *
+ * Runs under hostfs.lock. Never writes over the filesystem's own blocks.
+ */
+#include "hostfs_priv.h"
+
+#include <errno.h>
+
+int meta_read(struct hostfs *fs, pblk block, void *buf)
+{
+	return overlay_get_block(fs->meta, block, buf);
+}
+
+int meta_write(struct hostfs *fs, pblk block, const void *buf)
+{
+	enum tx_tag tag = meta_is_new(fs, block) ? TX_FIRST : TX_SECOND;
+
+	if (syszone_touches(fs->zone, block, 1))
+		return -EUCLEAN;
+	return overlay_put_block(fs->meta, block, buf, tag);
+}
+
+int meta_alloc(struct hostfs *fs, pblk goal, pblk *ret)
+{
+	gint64 *key;
+	pblk block;
+	uint32_t len;
+	int err;
+
+	err = alloc_take(fs->alloc, goal, 1, &block, &len);
+	if (err)
+		return err;
+	alloc_publish(fs->alloc, block, len);
+	key = g_new(gint64, 1);
+	*key = (gint64)block.v;
+	g_hash_table_add(fs->new_blocks, key);
+	*ret = block;
+	return 0;
+}
+
+int meta_free(struct hostfs *fs, pblk block)
+{
+	gint64 key = (gint64)block.v;
+	int err;
+
+	err = alloc_release(fs->alloc, block, 1);
+	if (err)
+		return err;
+	overlay_drop(fs->meta, block);
+	g_hash_table_remove(fs->new_blocks, &key);
+	return 0;
+}
+
+bool meta_is_new(struct hostfs *fs, pblk block)
+{
+	gint64 key = (gint64)block.v;
+
+	return g_hash_table_contains(fs->new_blocks, &key);
+}
