@@ -185,26 +185,11 @@ int hostfile_set_times(struct hostfile *hf, const struct timespec *atime,
 	return err;
 }
 
-void hostfile_touch(struct hostfile *hf)
-{
-	struct timespec now;
-
-	mutex_lock(&hf->fs->lock);
-	if (!tx_may_change(hf->fs)) {
-		set_ctime_now(hf, &now);
-		set_mtime(hf, &now);
-		hf->times_dirty = true;
-	}
-	mutex_unlock(&hf->fs->lock);
-}
-
-void hostfile_attr(struct hostfile *hf, struct hostfile_attr *ret)
+static void attr_locked(struct hostfile *hf, struct hostfile_attr *ret)
 {
 	const struct ext2_inode_large *inode = hf->inode;
-	bool extended;
+	bool extended = has_extra(hf);
 
-	mutex_lock(&hf->fs->lock);
-	extended = has_extra(hf);
 	*ret = (struct hostfile_attr){
 		.ino = hf->ino,
 		.size = EXT2_I_SIZE(inode),
@@ -223,5 +208,33 @@ void hostfile_attr(struct hostfile *hf, struct hostfile_attr *ret)
 				  extended),
 		.extent_mapped = hf->extent_mapped,
 	};
+}
+
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec
+				      : a->tv_nsec > b->tv_nsec;
+}
+
+void hostfile_touch(struct hostfile *hf, const struct timespec *written)
+{
+	struct hostfile_attr now;
+
+	mutex_lock(&hf->fs->lock);
+	attr_locked(hf, &now);
+	if (!tx_may_change(hf->fs) && is_later(written, &now.mtime)) {
+		set_mtime(hf, written);
+		hf->times_dirty = true;
+		if (is_later(written, &now.ctime))
+			time_set(&hf->inode->i_ctime, &hf->inode->i_ctime_extra,
+				 has_extra(hf), written);
+	}
+	mutex_unlock(&hf->fs->lock);
+}
+
+void hostfile_attr(struct hostfile *hf, struct hostfile_attr *ret)
+{
+	mutex_lock(&hf->fs->lock);
+	attr_locked(hf, ret);
 	mutex_unlock(&hf->fs->lock);
 }

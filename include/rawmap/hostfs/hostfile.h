@@ -135,14 +135,17 @@ int hostfile_unwrite(struct hostfile *hf, lblk start, uint64_t len,
 int hostfile_set_size(struct hostfile *hf, uint64_t size);
 
 /*
- * Times. NULL leaves one alone; ctime becomes now. hostfile_touch() sets mtime
- * and ctime to now without I/O: it goes out with the next commit, and alone it
- * does not make a flush more than a flush.
- * Returns 0, -EROFS.
+ * Set times. NULL leaves one alone; ctime becomes now. Returns 0, -EROFS.
  */
 int hostfile_set_times(struct hostfile *hf, const struct timespec *atime,
 		       const struct timespec *mtime);
-void hostfile_touch(struct hostfile *hf);
+
+/*
+ * Bytes changed at @written: mtime and ctime become that, if they are earlier.
+ * It goes out with the next commit; alone it does not make a flush more than a
+ * flush. A host that may not change ignores it.
+ */
+void hostfile_touch(struct hostfile *hf, const struct timespec *written);
 
 /*
  * Compare cache and disk for the whole file, tree invariants included.
