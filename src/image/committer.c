@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The committing thread: waits, commits, waits again. A commit that fails has
+ * made the host read-only and was reported there; what comes after answers at
+ * once, so the thread needs no opinion of its own about errors.
+ */
+#include <rawmap/base/lock.h>
+#include <rawmap/image/committer.h>
+
+struct committer {
+	struct hostfs *fs;    /* set once */
+	uint64_t interval_ns; /* set once */
+	pthread_t thread;     /* set once */
+	struct mutex lock;
+	struct cond wake;
+	bool stop; /* guarded by lock */
+};
+
+/* False: it is time to end. */
+static bool wait_a_turn(struct committer *c)
+{
+	uint64_t until = monotonic_now_ns() + c->interval_ns;
+	bool stop;
+
+	mutex_lock(&c->lock);
+	while (!c->stop && cond_wait_until(&c->wake, &c->lock, until))
+		;
+	stop = c->stop;
+	mutex_unlock(&c->lock);
+	return !stop;
+}
+
+static void *committer_main(void *arg)
+{
+	struct committer *c = arg;
+
+	while (wait_a_turn(c))
+		hostfs_commit(c->fs);
+	return NULL;
+}
+
+struct committer *committer_start(struct hostfs *fs, unsigned seconds)
+{
+	struct committer *c = g_new0(struct committer, 1);
+	int err;
+
+	g_assert(seconds >= 1);
+	c->fs = fs;
+	c->interval_ns = UINT64_C(1000000000) * seconds;
+	mutex_init(&c->lock);
+	cond_init(&c->wake);
+	err = pthread_create(&c->thread, NULL, committer_main, c);
+	if (err)
+		g_error("cannot start a thread: %s", g_strerror(err));
+	return c;
+}
+
+void committer_stop(struct committer *c)
+{
+	if (!c)
+		return;
+	mutex_lock(&c->lock);
+	c->stop = true;
+	cond_signal(&c->wake);
+	mutex_unlock(&c->lock);
+	pthread_join(c->thread, NULL);
+	cond_clear(&c->wake);
+	mutex_clear(&c->lock);
+	g_free(c);
+}

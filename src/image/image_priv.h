@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the image layer shares with itself.
+ *
+ * The size changes only under a range lock that reaches LBLK_END, so whoever
+ * holds one reads a size that stands still; see image_lock_range().
+ */
+#ifndef RAWMAP_IMAGE_PRIV_H
+#define RAWMAP_IMAGE_PRIV_H
+
+#include <rawmap/dev/blkdev.h>
+#include <rawmap/image/image.h>
+
+struct image {
+	struct hostfile *hf; /* set once; owned */
+	struct hostfs *fs;   /* set once; of hf */
+	struct extmap *map;  /* set once; of hf */
+	struct blkdev *dev;  /* set once; of fs */
+	unsigned bits;	     /* set once; log2 of the block size */
+	bool readonly;	     /* set once */
+	bool broken;	     /* atomic; the host refused a change */
+
+	struct rangelock ranges;
+	/* Between range lock and host: a load and the look at what it brought. */
+	struct mutex load_lock;
+
+	uint64_t last_write;	  /* atomic; ns of the epoch, 0: settled */
+	struct image_stats stats; /* atomic */
+};
+
+/* Relaxed: a counter orders nothing. */
+static inline void image_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t image_block_size(const struct image *img)
+{
+	return UINT64_C(1) << img->bits;
+}
+
+/* 0, or -EROFS. Lock-free. */
+int image_may_write(const struct image *img);
+
+/*
+ * A change of the host ended with @err: remember when the host has become
+ * read-only, count, hand @err back.
+ */
+int image_changed(struct image *img, int err);
+
+/* Bytes changed without a change of the host: the time of it, kept here. */
+void image_note_write(struct image *img);
+
+/* Does a write to bytes up to @end fit at all? 0 or -EFBIG. */
+int image_fits(const struct image *img, img_off pos, uint64_t len,
+	       uint64_t *ret_end);
+
+/*
+ * What is at block @at: as extmap_lookup(), loading where the cache does not
+ * know. Returns 0, -EAGAIN (only with @nowait: it would load), -EUCLEAN, -EIO.
+ */
+int image_map_at(struct image *img, lblk at, uint64_t max, bool nowait,
+		 struct extent *ret);
+
+/*
+ * Take FILL or CHANGE over the blocks of bytes [from, to). When @to lies beyond
+ * the size the lock starts no later than the block of the size and reaches to
+ * LBLK_END: nobody else can grow or shrink the image meanwhile. *ret_size is
+ * the size under the lock.
+ */
+void image_lock_range(struct image *img, struct rangelock_hold *hold,
+		      enum rangelock_mode mode, uint64_t from, uint64_t to,
+		      uint64_t *ret_size);
+
+/* How many of @len bytes at @pos lie inside the image? */
+uint64_t image_clip(const struct image *img, img_off pos, uint64_t len);
+
+/* The lock of an I/O of @want bytes. False: only with @nowait. */
+bool image_lock_io(struct image *img, struct image_io *io,
+		   enum rangelock_mode mode, uint64_t want, bool nowait);
+/* Back to an I/O that was never begun. */
+void image_unlock_io(struct image *img, struct image_io *io);
+
+/* One run of the map, cut to what the request still wants. */
+struct image_piece {
+	struct extent e;
+	dev_off dev;  /* of the first byte; meaningless in a hole */
+	uint64_t len; /* bytes */
+};
+
+/* What lies at io->pos + io->len, of @want bytes. As image_map_at(). */
+int image_next_piece(struct image *img, const struct image_io *io,
+		     uint64_t want, bool nowait, struct image_piece *p);
+/* Append, as part of the last segment where it goes on. False: no room. */
+bool image_add_seg(struct image_io *io, const struct image_seg *seg);
+
+/* image_begin() of a write. */
+int image_begin_write(struct image *img, struct image_io *io, uint64_t len,
+		      bool nowait);
+
+/* Guarded: zeros to the device; any alignment. */
+int image_zero_dev(struct image *img, dev_off pos, uint64_t len);
+
+/*
+ * Zero the bytes [from, to) of the image as far as blocks are mapped; what is
+ * not reads as zeros anyway. The caller holds FILL or CHANGE over them.
+ */
+int image_zero_mapped(struct image *img, uint64_t from, uint64_t to);
+
+/* hostfile_punch() and its kin, repeated until the range is done. */
+typedef int (*image_step_fn)(struct hostfile *hf, lblk start, uint64_t len,
+			     uint64_t *ret_done);
+int image_steps(struct image *img, image_step_fn step, lblk start,
+		uint64_t len);
+
+#endif

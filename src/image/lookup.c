@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where things are: the map behind the cache, and the lock that a change of a
+ * range needs.
+ *
+ * With a small budget what one thread loads may be evicted by the next load. So
+ * load and look happen under one lock of the image, which no other load of the
+ * image gets in between; the rest (a change of the map that evicts, a drop by
+ * the user) is rare, and simply tried again.
+ */
+#include "image_priv.h"
+
+#include <rawmap/base/bytes.h>
+
+#include <errno.h>
+
+/* Nobody is that unlucky: a map that never learns the block is a broken one. */
+#define LOAD_TRIES 64
+
+static int load_at(struct image *img, lblk at, uint64_t max, struct extent *ret)
+{
+	unsigned tries;
+	int err = 0;
+
+	mutex_lock(&img->load_lock);
+	/* Who held the lock before us may have loaded what we miss. */
+	for (tries = 0; !extmap_lookup(img->map, at, max, ret); tries++) {
+		err = tries < LOAD_TRIES ? hostfile_load(img->hf, at) : -EIO;
+		if (err)
+			break;
+	}
+	mutex_unlock(&img->load_lock);
+	return err;
+}
+
+int image_map_at(struct image *img, lblk at, uint64_t max, bool nowait,
+		 struct extent *ret)
+{
+	if (at.v >= LBLK_END) {
+		/* A size that no map can reach: nothing is there. */
+		*ret = (struct extent){ at, max, { 0 }, EXTENT_HOLE };
+		return 0;
+	}
+	max = u64_min(max, LBLK_END - at.v);
+	if (extmap_lookup(img->map, at, max, ret))
+		return 0;
+	return nowait ? -EAGAIN : load_at(img, at, max, ret);
+}
+
+void image_lock_range(struct image *img, struct rangelock_hold *hold,
+		      enum rangelock_mode mode, uint64_t from, uint64_t to,
+		      uint64_t *ret_size)
+{
+	for (;;) {
+		uint64_t size = image_size(img);
+		bool whole = to > size;
+		uint64_t low = whole ? u64_min(from, size) : from;
+		lblk start = lblk_of_img_floor(img_off_at(low), img->bits);
+		lblk stop = lblk_of_img_ceil(img_off_at(to), img->bits);
+
+		start.v = u64_min(start.v, LBLK_END - 1);
+		stop.v = whole ? LBLK_END : u64_min(stop.v, LBLK_END);
+		rangelock_take(&img->ranges, hold, mode, start,
+			       stop.v - start.v);
+		/* The size may have changed before the lock was granted. */
+		size = image_size(img);
+		if (whole ? size >= low : size >= to) {
+			*ret_size = size;
+			return;
+		}
+		rangelock_drop(&img->ranges, hold);
+	}
+}
+
+int image_steps(struct image *img, image_step_fn step, lblk start, uint64_t len)
+{
+	while (len) {
+		uint64_t done = 0;
+		int err = step(img->hf, start, len, &done);
+
+		if (err)
+			return err;
+		g_return_val_if_fail(done > 0 && done <= len, -EIO);
+		start = lblk_add(start, done);
+		len -= done;
+	}
+	return 0;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Making sure that a range has blocks: image_zero() and image_allocate().
+ *
+ *                  hole                         mapped, when zeroing
+ *   extents        unwritten extent             whole blocks become unwritten,
+ *                                               parts are zeroed in place
+ *   indirect map   blocks are reserved, zeroed  zeroed in place
+ *                  and published, in steps
+ *
+ * An indirect map knows no unwritten blocks, and written ones behind the end of
+ * a file are an error to e2fsck. So there a step grows the file with the blocks
+ * it publishes, and blocks behind an end that shall stay are refused
+ * (-EOPNOTSUPP), as the kernel does.
+ */
+#include "image_priv.h"
+
+#include <rawmap/base/bytes.h>
+
+#include <errno.h>
+
+/* Of blocks of zeros written between two publications. */
+#define STEP_BYTES (UINT64_C(8) << 20)
+
+struct provide {
+	uint64_t pos, end; /* bytes */
+	uint64_t grow_to;  /* 0: the size stays */
+	bool zero;
+};
+
+static int provide_extents(struct image *img, const struct provide *p)
+{
+	lblk first = lblk_of_img_floor(img_off_at(p->pos), img->bits);
+	lblk stop = lblk_of_img_ceil(img_off_at(p->end), img->bits);
+	lblk whole = lblk_of_img_ceil(img_off_at(p->pos), img->bits);
+	lblk rest = lblk_of_img_floor(img_off_at(p->end), img->bits);
+	/* Space first: when it runs out no byte has changed. */
+	int err = image_steps(img, hostfile_prealloc, first, stop.v - first.v);
+
+	if (err || !p->zero)
+		return err;
+	if (whole.v >= rest.v)
+		return image_zero_mapped(img, p->pos, p->end);
+	err = image_zero_mapped(img, p->pos, whole.v << img->bits);
+	if (!err)
+		err = image_zero_mapped(img, rest.v << img->bits, p->end);
+	if (!err)
+		err = image_steps(img, hostfile_unwrite, whole,
+				  rest.v - whole.v);
+	return err;
+}
+
+/* Blocks full of zeros for a prefix of the hole @e. */
+static int fill_zeroed(struct image *img, const struct provide *p,
+		       const struct extent *e, uint64_t *ret_done)
+{
+	struct fill fill = { .n = 0 };
+	uint64_t stop = e->start.v, grow_to = 0;
+	unsigned i;
+	int err = hostfile_reserve(img->hf, e, &fill);
+
+	if (err)
+		return err;
+	for (i = 0; !err && i < fill.n; i++) {
+		const struct extent *run = &fill.runs[i];
+
+		err = image_zero_dev(img, dev_of_pblk(run->phys, img->bits),
+				     run->len << img->bits);
+		stop = extent_end(run);
+	}
+	if (p->grow_to)
+		grow_to = u64_min(p->grow_to, stop << img->bits);
+	if (!err)
+		err = hostfile_publish(img->hf, &fill, grow_to);
+	if (err) {
+		hostfile_unreserve(img->hf, &fill);
+		return err;
+	}
+	*ret_done = stop - e->start.v;
+	return 0;
+}
+
+static int provide_indirect(struct image *img, const struct provide *p)
+{
+	lblk at = lblk_of_img_floor(img_off_at(p->pos), img->bits);
+	lblk stop = lblk_of_img_ceil(img_off_at(p->end), img->bits);
+	uint64_t done;
+
+	for (; at.v < stop.v; at.v += done) {
+		uint64_t max = u64_min(stop.v - at.v, STEP_BYTES >> img->bits);
+		struct extent e;
+		int err = image_map_at(img, at, max, false, &e);
+
+		if (err)
+			return err;
+		done = e.len;
+		if (e.state != EXTENT_MAPPED) {
+			err = fill_zeroed(img, p, &e, &done);
+		} else if (p->zero) {
+			uint64_t lo = at.v << img->bits;
+			uint64_t hi = extent_end(&e) << img->bits;
+
+			err = image_zero_mapped(img, u64_max(lo, p->pos),
+						u64_min(hi, p->end));
+		}
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int provide_locked(struct image *img, struct provide *p, uint64_t size,
+			  bool keep_size)
+{
+	bool extents = hostfile_extent_mapped(img->hf);
+	int err = 0;
+
+	if (p->end > size && !keep_size) {
+		p->grow_to = p->end;
+		/* What the last block holds behind the end becomes visible. */
+		err = image_zero_mapped(img, size, p->end);
+	} else if (!extents &&
+		   p->end > align_ceil(size, image_block_size(img))) {
+		err = -EOPNOTSUPP;
+	}
+	if (err)
+		return err;
+	err = extents ? provide_extents(img, p) : provide_indirect(img, p);
+	if (!err && p->grow_to && image_size(img) < p->grow_to)
+		err = hostfile_set_size(img->hf, p->grow_to);
+	return err;
+}
+
+static int provide(struct image *img, img_off pos, uint64_t len, bool keep_size,
+		   bool zero)
+{
+	struct provide p = { .pos = pos.v, .zero = zero };
+	struct rangelock_hold hold;
+	uint64_t size;
+	int err = image_may_write(img);
+
+	if (!err)
+		err = image_fits(img, pos, len, &p.end);
+	if (err || !len)
+		return err;
+	image_lock_range(img, &hold, RANGELOCK_CHANGE, p.pos, p.end, &size);
+	err = provide_locked(img, &p, size, keep_size);
+	rangelock_drop(&img->ranges, &hold);
+	return err == -EOPNOTSUPP ? err : image_changed(img, err);
+}
+
+int image_zero(struct image *img, img_off pos, uint64_t len, bool keep_size)
+{
+	int err = provide(img, pos, len, keep_size, true);
+
+	if (!err)
+		image_add(&img->stats.zeros, 1);
+	return err;
+}
+
+int image_allocate(struct image *img, img_off pos, uint64_t len, bool keep_size)
+{
+	return provide(img, pos, len, keep_size, false);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * SEEK_DATA and SEEK_HOLE: a walk over the map. No range lock: nothing moves,
+ * and an answer about an image that somebody changes is old anyway.
+ */
+#include "image_priv.h"
+
+#include <rawmap/base/bytes.h>
+
+#include <errno.h>
+
+/* The first byte from @pos on whose block is, or is not, mapped; or the end. */
+static int seek_to(struct image *img, img_off pos, bool mapped, uint64_t size,
+		   uint64_t *ret)
+{
+	uint64_t at = pos.v;
+
+	while (at < size) {
+		lblk block = lblk_of_img_floor(img_off_at(at), img->bits);
+		struct extent e;
+		int err = image_map_at(img, block, LBLK_END, false, &e);
+
+		if (err)
+			return err;
+		if ((e.state == EXTENT_MAPPED) == mapped)
+			break;
+		at = extent_end(&e) << img->bits;
+	}
+	*ret = u64_min(at, size);
+	return 0;
+}
+
+int image_seek_data(struct image *img, img_off pos, img_off *ret)
+{
+	uint64_t size = image_size(img);
+	uint64_t at;
+	int err;
+
+	if (pos.v >= size)
+		return -ENXIO;
+	err = seek_to(img, pos, true, size, &at);
+	if (err)
+		return err;
+	if (at == size)
+		return -ENXIO;
+	ret->v = at;
+	return 0;
+}
+
+int image_seek_hole(struct image *img, img_off pos, img_off *ret)
+{
+	uint64_t size = image_size(img);
+
+	if (pos.v >= size)
+		return -ENXIO;
+	return seek_to(img, pos, false, size, &ret->v);
+}
