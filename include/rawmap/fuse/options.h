@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What -o says: rawmap's own options, and those that are libfuse's. */
+#ifndef RAWMAP_FUSE_OPTIONS_H
+#define RAWMAP_FUSE_OPTIONS_H
+
+#include <rawmap/dev/filedev.h>
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mountopts {
+	GPtrArray *images; /* paths inside the host, as given */
+	bool readonly;
+	unsigned commit; /* seconds between commits */
+	uint64_t cache;	 /* bytes for the map of each image */
+	enum filedev_direct direct;
+	unsigned threads;  /* at most so many requests at a time */
+	unsigned max_read; /* bytes; 0: libfuse was not told */
+	GPtrArray *fuse;   /* for libfuse, in the notation of -o */
+	unsigned seen;	   /* private: which ones were given */
+};
+
+/* The defaults; clear frees what init and parse allocated. */
+void mountopts_init(struct mountopts *o);
+void mountopts_clear(struct mountopts *o);
+
+/*
+ * Take over one argument of -o: options with commas between them; "\," and
+ * "\\" stand for a comma and a backslash inside a value. May be called again
+ * for a further -o. Names that are not rawmap's are kept for libfuse.
+ * False with RAWMAP_ERROR_USAGE: a value that cannot be read, an option given
+ * twice.
+ */
+bool mountopts_parse(struct mountopts *o, const char *text, GError **error);
+
+void mountopts_add_image(struct mountopts *o, const char *path);
+void mountopts_set_readonly(struct mountopts *o); /* -r */
+
+/*
+ * All of them together: an image is named, nothing contradicts, libfuse knows
+ * every option that was kept for it. False with RAWMAP_ERROR_USAGE.
+ */
+bool mountopts_check(const struct mountopts *o, GError **error);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a program may ask of a file that rawmap exposes: ioctl(2) on any open
+ * descriptor of it. Fixed-size, native-endian structures; fields are only ever
+ * added at the end under a new number.
+ */
+#ifndef RAWMAP_IOCTL_H
+#define RAWMAP_IOCTL_H
+
+#include <linux/ioctl.h>
+#include <stdint.h>
+
+struct rawmap_stats {
+	/* the image */
+	uint64_t reads, read_bytes, writes, write_bytes;
+	uint64_t fills, fill_bytes, punches, punch_bytes, zeros, flushes;
+	uint64_t errors;
+	/* its extent cache */
+	uint64_t cache_extents, cache_bytes, cache_hits, cache_misses;
+	uint64_t cache_loads, cache_evictions;
+	/* the host's commits */
+	uint64_t commits, commit_blocks, commit_ns_total, commit_ns_max;
+	uint64_t pending_blocks, pending_free;
+	uint64_t failed; /* 0, or the errno that broke the host */
+	/* the source */
+	uint64_t dev_reads, dev_read_bytes, dev_writes, dev_write_bytes;
+	uint64_t dev_flushes, dev_errors;
+};
+
+#define RAWMAP_IOC_STATS _IOR('R', 1, struct rawmap_stats)
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the sub-commands share. */
+#ifndef RAWMAP_CLI_PRIV_H
+#define RAWMAP_CLI_PRIV_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+struct blkdev;
+struct hostfs;
+
+enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
+
+/* One line of the table in main.c. argv[0] is the name of the sub-command. */
+struct command {
+	const char *name;
+	const char *arguments; /* behind the options, for the help */
+	const char *summary;
+	int (*run)(const struct command *self, int argc, char **argv);
+};
+
+int cmd_mount(const struct command *self, int argc, char **argv);
+int cmd_map(const struct command *self, int argc, char **argv);
+int cmd_info(const struct command *self, int argc, char **argv);
+int cmd_stats(const struct command *self, int argc, char **argv);
+
+/*
+ * Read the options of a sub-command; afterwards *argc counts the operands in
+ * (*argv)[1...]. --help is answered here: true, and *ret_done is set. False
+ * with RAWMAP_ERROR_USAGE: an unknown option, too few or too many operands.
+ */
+bool command_parse(const struct command *self, const GOptionEntry *entries,
+		   int min_operands, int max_operands, int *argc, char ***argv,
+		   bool *ret_done, GError **error);
+
+/* Say the sentence, free it, and the exit status that fits. */
+int command_fail(GError *error);
+
+/* What was printed has reached standard output; else false with a sentence. */
+bool output_finish(GError **error);
+
+/* A source that is only looked at: a shared lock, and nothing is written. */
+struct source {
+	struct blkdev *dev;
+	struct hostfs *fs;
+};
+
+bool source_open(struct source *src, const char *path, GError **error);
+void source_close(struct source *src);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What every sub-command does the same way: options, operands, the end. */
+#include "cli_priv.h"
+
+#include <rawmap/base/error.h>
+#include <rawmap/base/log.h>
+#include <rawmap/dev/filedev.h>
+#include <rawmap/hostfs/hostfs.h>
+
+#include <errno.h>
+#include <stdio.h>
+
+static GOptionContext *make_context(const struct command *self,
+				    const GOptionEntry *entries,
+				    const gboolean *help)
+{
+	const GOptionEntry common[] = { { "help", 'h', 0, G_OPTION_ARG_NONE,
+					  (gpointer)help, "Print this", NULL },
+					G_OPTION_ENTRY_NULL };
+	GOptionContext *context = g_option_context_new(self->arguments);
+
+	/* glib's own --help would leave by exit(). */
+	g_option_context_set_help_enabled(context, FALSE);
+	g_option_context_set_summary(context, self->summary);
+	if (entries)
+		g_option_context_add_main_entries(context, entries, NULL);
+	g_option_context_add_main_entries(context, common, NULL);
+	return context;
+}
+
+bool command_parse(const struct command *self, const GOptionEntry *entries,
+		   int min_operands, int max_operands, int *argc, char ***argv,
+		   bool *ret_done, GError **error)
+{
+	g_autofree char *name = g_strconcat("rawmap ", self->name, NULL);
+	g_autoptr(GError) wrong = NULL;
+	gboolean help = FALSE;
+	g_autoptr(GOptionContext) context = make_context(self, entries, &help);
+	bool parsed;
+
+	g_set_prgname(name); /* what the usage line starts with */
+	parsed = g_option_context_parse(context, argc, argv, &wrong);
+	if (parsed && help) {
+		g_autofree char *text =
+			g_option_context_get_help(context, TRUE, NULL);
+
+		fputs(text, stdout);
+		*ret_done = true;
+		g_set_prgname("rawmap");
+		return output_finish(error);
+	}
+	g_set_prgname("rawmap");
+	*ret_done = false;
+
+	if (!parsed) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+			    "%s; see 'rawmap %s --help'", wrong->message,
+			    self->name);
+		return false;
+	}
+	/* GOption leaves the "--" of "mount -- SOURCE MOUNTPOINT" in place. */
+	for (int i = 1; i < *argc; i++) {
+		if (g_strcmp0((*argv)[i], "--") != 0)
+			continue;
+		for (int k = i; k < *argc; k++)
+			(*argv)[k] = (*argv)[k + 1];
+		(*argc)--;
+		break;
+	}
+	if (*argc - 1 < min_operands || *argc - 1 > max_operands) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+			    "too %s arguments; usage: rawmap %s [OPTION...] %s",
+			    *argc - 1 < min_operands ? "few" : "many",
+			    self->name, self->arguments);
+		return false;
+	}
+	return true;
+}
+
+int command_fail(GError *error)
+{
+	int status = g_error_matches(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE)
+			     ? STATUS_USAGE
+			     : STATUS_FAILED;
+
+	log_error("%s", error->message);
+	g_error_free(error);
+	return status;
+}
+
+bool output_finish(GError **error)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return true;
+	error_set_errno(error, RAWMAP_ERROR_IO, errno,
+			"cannot write to standard output");
+	return false;
+}
+
+bool source_open(struct source *src, const char *path, GError **error)
+{
+	struct filedev_options dev = {
+		.readonly = true,
+		.direct = FILEDEV_DIRECT_AUTO,
+		.lock = true,
+	};
+	struct hostfs_options host = { .name = path, .readonly = true };
+
+	*src = (struct source){ NULL, NULL };
+	src->dev = filedev_open(path, &dev, error);
+	if (src->dev)
+		src->fs = hostfs_open(src->dev, &host, error);
+	if (!src->fs) {
+		source_close(src);
+		return false;
+	}
+	return true;
+}
+
+void source_close(struct source *src)
+{
+	hostfs_close(src->fs);
+	blkdev_unref(src->dev);
+	*src = (struct source){ NULL, NULL };
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The program: finds the sub-command and hands over. */
+#include "cli_priv.h"
+
+#include <rawmap/base/error.h>
+#include <rawmap_config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+	{ "mount", "SOURCE MOUNTPOINT",
+	  "Show images inside SOURCE as files below MOUNTPOINT", cmd_mount },
+	{ "map", "SOURCE PATH",
+	  "Print where the blocks of an image lie on SOURCE", cmd_map },
+	{ "info", "SOURCE [PATH]",
+	  "Tell about the filesystem on SOURCE, or about an image", cmd_info },
+	{ "stats", "FILE", "Print the counters of a mounted image", cmd_stats },
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void print_help(FILE *out)
+{
+	fputs("Usage: rawmap COMMAND [OPTION...] ...\n\n"
+	      "Serves image files that lie inside an unmounted ext2, ext3 or "
+	      "ext4 filesystem.\n\nCommands:\n",
+	      out);
+	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+		fprintf(out, "  %-8s%s\n", commands[i].name,
+			commands[i].summary);
+	fputs("  help    Print this, or the help of a command\n\n"
+	      "Options:\n"
+	      "  -h, --help     Print this\n"
+	      "  -V, --version  Print the version\n\n"
+	      "'rawmap COMMAND --help' explains a command; see rawmap(1).\n",
+	      out);
+}
+
+static int wrong_command(const char *name)
+{
+	GString *names = g_string_new(NULL);
+	g_autofree char *list = NULL;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+		g_string_append_printf(names, "%s, ", commands[i].name);
+	g_string_append(names, "help");
+	list = g_string_free(names, FALSE);
+	return command_fail(g_error_new(RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+					"there is no command '%s'; there are: "
+					"%s",
+					name, list));
+}
+
+static int finish(void)
+{
+	GError *error = NULL;
+
+	return output_finish(&error) ? STATUS_OK : command_fail(error);
+}
+
+static int help(int argc, char **argv)
+{
+	static char help_option[] = "--help";
+	const struct command *command;
+	char *command_argv[3] = { NULL, help_option, NULL };
+
+	if (argc < 3) {
+		print_help(stdout);
+		return finish();
+	}
+	command = find_command(argv[2]);
+	if (!command)
+		return wrong_command(argv[2]);
+	command_argv[0] = argv[2];
+	return command->run(command, 2, command_argv);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	g_set_prgname("rawmap");
+	if (argc < 2) {
+		print_help(stderr);
+		return STATUS_USAGE;
+	}
+	if (strcmp(argv[1], "help") == 0)
+		return help(argc, argv);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_help(stdout);
+		return finish();
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		puts("rawmap " RAWMAP_VERSION);
+		return finish();
+	}
+	command = find_command(argv[1]);
+	if (!command)
+		return wrong_command(argv[1]);
+	return command->run(command, argc - 1, argv + 1);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of this layer share. */
+#ifndef RAWMAP_FUSE_PRIV_H
+#define RAWMAP_FUSE_PRIV_H
+
+#include <rawmap_config.h>
+#ifndef FUSE_USE_VERSION
+#define FUSE_USE_VERSION 314
+#endif
+
+#include <rawmap/base/lock.h>
+#include <rawmap/dev/blkdev.h>
+#include <rawmap/fuse/session.h>
+#include <rawmap/hostfs/hostfs.h>
+#include <rawmap/image/committer.h>
+#include <rawmap/image/image.h>
+
+#include <fuse_lowlevel.h>
+#include <time.h>
+
+/* One request moves at most so much; also what a buffer of the pool holds. */
+#define MAX_TRANSFER (1U << 20)
+
+/* Aligned buffers for reads, reused: as many as there were readers at a time. */
+struct bufpool {
+	struct mutex lock;
+	void *free; /* guarded by lock; linked through them */
+};
+
+void bufpool_init(struct bufpool *pool);
+void bufpool_clear(struct bufpool *pool);
+/* @len bytes, page-aligned; give it back with the same @len. Never NULL. */
+void *bufpool_get(struct bufpool *pool, size_t len);
+void bufpool_put(struct bufpool *pool, void *buf, size_t len);
+
+/*
+ * Node numbers: a directory is FUSE_ROOT_ID and its images follow in order; a
+ * naked image is FUSE_ROOT_ID itself. All but the pool and what is marked is set
+ * before the first request and constant then.
+ */
+struct session {
+	char *source, *mountpoint;
+	struct blkdev *dev;
+	struct hostfs *fs;
+	GPtrArray *images; /* struct image, owned */
+	bool naked, readonly;
+	bool uncached_writes; /* set by init, before any open */
+	unsigned commit, threads, max_read;
+	uid_t uid;
+	gid_t gid;
+	struct timespec started; /* the directory's times */
+	struct fuse_session *se;
+	bool signals; /* handlers are installed */
+	struct committer *committer;
+	gint writers; /* atomic: files open for writing */
+	struct bufpool pool;
+};
+
+/* The image at node @ino; NULL for the directory and for unknown nodes. */
+struct image *session_image(const struct session *s, fuse_ino_t ino);
+
+/* Make s->se: nothing is mounted yet. */
+bool connection_new(struct session *s, const struct mountopts *opt, bool debug,
+		    GError **error);
+/* Serve on worker threads. 0: unmounted; > 0: the signal; else -errno. */
+int connection_serve(struct session *s);
+
+/* Operations, one file per family. */
+void op_init(void *userdata, struct fuse_conn_info *conn);
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int which,
+		struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		struct fuse_file_info *fi);
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	      dev_t rdev);
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+	       fuse_ino_t newparent, const char *newname, unsigned flags);
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+	     struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
+	      off_t off, struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+	      struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
+		  off_t len, struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+	      struct fuse_file_info *fi);
+
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
+	      struct fuse_file_info *fi, unsigned flags, const void *in_buf,
+	      size_t in_size, size_t out_size);
+
+/*
+ * Keep a server that stands below a block device alive when memory is short.
+ * Each step is tried and, where it may not be taken, said to the debug log.
+ */
+void hygiene_apply(void);
+
+#endif

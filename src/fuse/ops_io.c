@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Requests that move bytes or blocks: each is one call of the image, on the
+ * worker's thread. The meaning of every one of them stands in image.h.
+ *
+ * There is no flush operation on purpose: close(2) promises nothing, and a
+ * server without it is asked once and never again. The kernel still writes back
+ * dirty pages of a mapping at close.
+ */
+#include "fuse_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+/* Answers the request itself when there is no image at @ino. */
+static struct image *image_for(fuse_req_t req, fuse_ino_t ino)
+{
+	struct image *img = session_image(fuse_req_userdata(req), ino);
+
+	if (!img)
+		fuse_reply_err(req, EISDIR);
+	return img;
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+	     struct fuse_file_info *fi)
+{
+	struct session *s = fuse_req_userdata(req);
+	struct image *img = image_for(req, ino);
+	ssize_t n;
+	void *buf;
+
+	(void)fi;
+	if (!img)
+		return;
+	if (off < 0) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+
+	buf = bufpool_get(&s->pool, size);
+	n = image_pread(img, buf, size, img_off_at((uint64_t)off));
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_buf(req, buf, (size_t)n);
+	bufpool_put(&s->pool, buf, size);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
+	      off_t off, struct fuse_file_info *fi)
+{
+	struct image *img = image_for(req, ino);
+	ssize_t n;
+
+	(void)fi;
+	if (!img)
+		return;
+	if (off < 0) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+
+	n = image_pwrite(img, buf, size, img_off_at((uint64_t)off));
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+	      struct fuse_file_info *fi)
+{
+	struct image *img = image_for(req, ino);
+
+	(void)datasync;
+	(void)fi;
+	if (img)
+		fuse_reply_err(req, -image_flush(img));
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
+		  off_t len, struct fuse_file_info *fi)
+{
+	struct image *img = image_for(req, ino);
+	bool keep = mode & FALLOC_FL_KEEP_SIZE;
+	img_off pos = img_off_at((uint64_t)off);
+	int err;
+
+	(void)fi;
+	if (!img)
+		return;
+	if (off < 0 || len <= 0) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+		err = image_allocate(img, pos, (uint64_t)len, keep);
+		break;
+	case FALLOC_FL_PUNCH_HOLE:
+		/* Without KEEP_SIZE the system call has refused it. */
+		err = keep ? image_punch(img, pos, (uint64_t)len) : -EOPNOTSUPP;
+		break;
+	case FALLOC_FL_ZERO_RANGE:
+		err = image_zero(img, pos, (uint64_t)len, keep);
+		break;
+	default:
+		err = -EOPNOTSUPP;
+	}
+	fuse_reply_err(req, -err);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+	      struct fuse_file_info *fi)
+{
+	struct image *img = image_for(req, ino);
+	img_off found = { 0 };
+	int err = -EINVAL;
+
+	(void)fi;
+	if (!img)
+		return;
+	if (off < 0)
+		err = -ENXIO;
+	else if (whence == SEEK_DATA)
+		err = image_seek_data(img, img_off_at((uint64_t)off), &found);
+	else if (whence == SEEK_HOLE)
+		err = image_seek_hole(img, img_off_at((uint64_t)off), &found);
+
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_lseek(req, (off_t)found.v);
+}

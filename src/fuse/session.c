@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From options to a served mount and back. session_open() builds bottom-up
+ * (device, host, images, libfuse's session), session_close() takes the same
+ * apart in reverse, from whatever stage was reached.
+ *
+ * The first request, FUSE_INIT, is answered on the calling thread by
+ * session_mount(); so a mount that the kernel and libfuse cannot agree on fails
+ * while somebody still reads the message, and no thread exists until
+ * session_run().
+ */
+#include "fuse_priv.h"
+
+#include <rawmap/base/error.h>
+#include <rawmap/base/log.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool open_images(struct session *s, const struct mountopts *opt,
+			GError **error)
+{
+	g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+	for (guint i = 0; i < opt->images->len; i++) {
+		const char *path = g_ptr_array_index(opt->images, i);
+		struct hostfile *hf =
+			hostfile_open(s->fs, path, opt->cache, error);
+
+		if (!hf)
+			return false;
+		g_ptr_array_add(s->images, image_new(hf, s->readonly));
+		if (!g_hash_table_add(names, (gpointer)hostfile_name(hf))) {
+			g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+				    "two images are called '%s'; give each a "
+				    "mount of its own",
+				    hostfile_name(hf));
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool open_source(struct session *s, const struct mountopts *opt,
+			GError **error)
+{
+	struct filedev_options dev = {
+		.readonly = s->readonly,
+		.direct = opt->direct,
+		.lock = true,
+	};
+	struct hostfs_options host = {
+		.name = s->source,
+		.readonly = s->readonly,
+		.use_reserved = geteuid() == 0,
+	};
+
+	s->dev = filedev_open(s->source, &dev, error);
+	if (!s->dev)
+		return false;
+	s->fs = hostfs_open(s->dev, &host, error);
+	return s->fs != NULL;
+}
+
+static bool check_mountpoint(struct session *s, guint images, GError **error)
+{
+	const char *where = s->mountpoint;
+	struct stat st;
+
+	if (stat(where, &st) < 0 && errno == ENOTCONN) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+			    "the server of the mount on '%s' is gone; remove "
+			    "the mount first: fusermount3 -u '%s'",
+			    where, where);
+		return false;
+	}
+	if (stat(where, &st) < 0) {
+		error_set_errno(error, RAWMAP_ERROR_NOT_FOUND, errno,
+				"cannot use the mountpoint '%s'", where);
+		return false;
+	}
+	s->naked = S_ISREG(st.st_mode);
+	if (!s->naked && !S_ISDIR(st.st_mode)) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+			    "the mountpoint '%s' is neither a directory nor a "
+			    "regular file",
+			    where);
+		return false;
+	}
+	if (s->naked && images > 1) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+			    "the mountpoint '%s' is a file and can become one "
+			    "image only; name a directory for %u of them",
+			    where, images);
+		return false;
+	}
+	return true;
+}
+
+/* Signals are for the main thread, which waits in libfuse's loop for them. */
+static struct committer *start_committer(struct session *s)
+{
+	struct committer *c;
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	c = committer_start(s->fs, s->commit);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return c;
+}
+
+struct image *session_image(const struct session *s, fuse_ino_t ino)
+{
+	fuse_ino_t first = s->naked ? FUSE_ROOT_ID : FUSE_ROOT_ID + 1;
+
+	if (ino < first || ino - first >= s->images->len)
+		return NULL;
+	return g_ptr_array_index(s->images, ino - first);
+}
+
+struct session *session_open(const struct mountopts *opt, const char *source,
+			     const char *mountpoint, bool debug, GError **error)
+{
+	struct session *s = g_new0(struct session, 1);
+
+	s->source = g_strdup(source);
+	s->mountpoint = g_strdup(mountpoint);
+	s->images = g_ptr_array_new_with_free_func((GDestroyNotify)image_free);
+	s->readonly = opt->readonly;
+	s->commit = opt->commit;
+	s->threads = opt->threads;
+	s->max_read = opt->max_read;
+	s->uid = getuid();
+	s->gid = getgid();
+	clock_gettime(CLOCK_REALTIME, &s->started);
+	bufpool_init(&s->pool);
+
+	if (!check_mountpoint(s, opt->images->len, error) ||
+	    !open_source(s, opt, error) || !open_images(s, opt, error) ||
+	    !connection_new(s, opt, debug, error)) {
+		session_close(s, NULL);
+		return NULL;
+	}
+	return s;
+}
+
+bool session_mount(struct session *s, GError **error)
+{
+	struct fuse_buf buf = { 0 };
+	int n;
+
+	if (fuse_set_signal_handlers(s->se) < 0) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+			    "cannot set the signal handlers");
+		return false;
+	}
+	s->signals = true;
+	if (fuse_session_mount(s->se, s->mountpoint) < 0) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+			    "cannot mount on '%s' for the reason above",
+			    s->mountpoint);
+		return false;
+	}
+
+	n = fuse_session_receive_buf(s->se, &buf);
+	if (n > 0)
+		fuse_session_process_buf(s->se, &buf);
+	free(buf.mem);
+	if (n <= 0 || fuse_session_exited(s->se)) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+			    "the mount on '%s' ended before it began",
+			    s->mountpoint);
+		return false;
+	}
+	return true;
+}
+
+bool session_run(struct session *s, GError **error)
+{
+	int res;
+
+	if (!s->readonly) {
+		hygiene_apply();
+		s->committer = start_committer(s);
+	}
+	log_info("'%s' is mounted on '%s'%s", s->source, s->mountpoint,
+		 s->readonly ? ", read-only" : "");
+	res = connection_serve(s);
+	if (res > 0)
+		log_info("signal %d: unmounting '%s'", res, s->mountpoint);
+	if (res >= 0)
+		return true;
+	error_set_errno(error, RAWMAP_ERROR_FAILED, -res,
+			"the connection of '%s' to the kernel broke",
+			s->mountpoint);
+	return false;
+}
+
+bool session_close(struct session *s, GError **error)
+{
+	int err;
+
+	if (!s)
+		return true;
+	if (s->signals)
+		fuse_remove_signal_handlers(s->se);
+	if (s->se) {
+		fuse_session_unmount(s->se);
+		fuse_session_destroy(s->se);
+	}
+	committer_stop(s->committer);
+	g_ptr_array_unref(s->images);
+	err = hostfs_close(s->fs);
+	if (err)
+		error_set_errno(
+			error, RAWMAP_ERROR_IO, -err,
+			"the last changes could not be written to '%s'; "
+			"check it with e2fsck -f",
+			s->source);
+	blkdev_unref(s->dev);
+	bufpool_clear(&s->pool);
+	g_free(s->source);
+	g_free(s->mountpoint);
+	g_free(s);
+	return err == 0;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The -o language: what is rawmap's, what is libfuse's, what is refused. */
+#include <rawmap/fuse/options.h>
+
+#include <rawmap/base/error.h>
+
+#include <check.h>
+#include <stdlib.h>
+
+static struct mountopts o;
+
+static void setup(void)
+{
+	mountopts_init(&o);
+}
+
+static void teardown(void)
+{
+	mountopts_clear(&o);
+}
+
+static void parse(const char *text)
+{
+	g_autoptr(GError) error = NULL;
+
+	ck_assert_msg(mountopts_parse(&o, text, &error), "%s: %s", text,
+		      error ? error->message : "no error set");
+	ck_assert_ptr_null(error);
+}
+
+static void check(void)
+{
+	g_autoptr(GError) error = NULL;
+
+	ck_assert_msg(mountopts_check(&o, &error), "%s",
+		      error ? error->message : "no error set");
+}
+
+/* A usage error whose sentence has @word in it. */
+static void assert_usage(bool passed, GError *error, const char *word)
+{
+	ck_assert(!passed);
+	ck_assert(g_error_matches(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE));
+	ck_assert_msg(strstr(error->message, word) != NULL, "'%s' not in '%s'",
+		      word, error->message);
+}
+
+static void refuse_parse(const char *text, const char *word)
+{
+	g_autoptr(GError) error = NULL;
+	bool passed = mountopts_parse(&o, text, &error);
+
+	assert_usage(passed, error, word);
+}
+
+static void refuse_check(const char *word)
+{
+	g_autoptr(GError) error = NULL;
+	bool passed = mountopts_check(&o, &error);
+
+	assert_usage(passed, error, word);
+}
+
+static void assert_list(const GPtrArray *list, guint i, const char *text)
+{
+	ck_assert_uint_gt(list->len, i);
+	ck_assert_str_eq(g_ptr_array_index(list, i), text);
+}
+
+START_TEST(defaults_are_read_write_with_a_commit_every_5_seconds)
+{
+	ck_assert(!o.readonly);
+	ck_assert_uint_eq(o.commit, 5);
+	ck_assert_uint_eq(o.cache, 32 << 20);
+	ck_assert_int_eq(o.direct, FILEDEV_DIRECT_AUTO);
+	ck_assert_uint_eq(o.threads, 16);
+}
+END_TEST
+
+START_TEST(own_options_are_taken)
+{
+	parse("image=/a,ro,cache=64k,direct=off,threads=3");
+	assert_list(o.images, 0, "/a");
+	ck_assert(o.readonly);
+	ck_assert_uint_eq(o.cache, 65536);
+	ck_assert_int_eq(o.direct, FILEDEV_DIRECT_OFF);
+	ck_assert_uint_eq(o.threads, 3);
+	ck_assert_uint_eq(o.fuse->len, 0);
+	check();
+}
+END_TEST
+
+START_TEST(image_may_be_repeated_and_keeps_its_order)
+{
+	mountopts_add_image(&o, "/first");
+	parse("image=/second,image=<12>");
+	parse("image=/fourth");
+	ck_assert_uint_eq(o.images->len, 4);
+	assert_list(o.images, 0, "/first");
+	assert_list(o.images, 1, "/second");
+	assert_list(o.images, 2, "<12>");
+	assert_list(o.images, 3, "/fourth");
+}
+END_TEST
+
+START_TEST(escaped_comma_and_backslash_belong_to_the_value)
+{
+	parse("image=/a\\,b\\\\c,ro");
+	assert_list(o.images, 0, "/a,b\\c");
+	ck_assert(o.readonly);
+}
+END_TEST
+
+START_TEST(equals_sign_belongs_to_the_value)
+{
+	parse("image=/a=b");
+	assert_list(o.images, 0, "/a=b");
+}
+END_TEST
+
+START_TEST(backslash_at_the_end_is_itself)
+{
+	parse("image=/a\\");
+	assert_list(o.images, 0, "/a\\");
+}
+END_TEST
+
+START_TEST(empty_options_are_skipped)
+{
+	parse("");
+	parse(",,image=/a,,ro,");
+	ck_assert_uint_eq(o.images->len, 1);
+	ck_assert_uint_eq(o.fuse->len, 0);
+	ck_assert(o.readonly);
+}
+END_TEST
+
+START_TEST(other_options_go_to_libfuse_as_they_were_written)
+{
+	parse("image=/a,allow_other,fsname=x\\,y,noatime");
+	ck_assert_uint_eq(o.fuse->len, 3);
+	assert_list(o.fuse, 0, "allow_other");
+	assert_list(o.fuse, 1, "fsname=x\\,y");
+	assert_list(o.fuse, 2, "noatime");
+	check();
+}
+END_TEST
+
+START_TEST(max_read_goes_to_libfuse_and_is_remembered)
+{
+	parse("image=/a,max_read=65536");
+	ck_assert_uint_eq(o.max_read, 65536);
+	assert_list(o.fuse, 0, "max_read=65536");
+	check();
+}
+END_TEST
+
+START_TEST(unknown_option_is_named)
+{
+	parse("image=/a,allow_other,no_such_thing=1");
+	refuse_check("no_such_thing=1");
+}
+END_TEST
+
+START_TEST(prefix_of_an_own_option_is_unknown)
+{
+	parse("image=/a,commi=5");
+	refuse_check("commi=5");
+}
+END_TEST
+
+START_TEST(mount_without_image_is_refused)
+{
+	parse("ro");
+	refuse_check("-i PATH");
+}
+END_TEST
+
+START_TEST(ro_and_rw_contradict)
+{
+	parse("image=/a,rw,ro");
+	refuse_check("'rw'");
+}
+END_TEST
+
+START_TEST(minus_r_and_rw_contradict)
+{
+	parse("image=/a,rw");
+	mountopts_set_readonly(&o);
+	refuse_check("'rw'");
+}
+END_TEST
+
+START_TEST(minus_r_and_ro_agree)
+{
+	parse("image=/a,ro");
+	mountopts_set_readonly(&o);
+	check();
+}
+END_TEST
+
+START_TEST(commit_on_a_readonly_mount_is_refused)
+{
+	parse("image=/a,ro,commit=7");
+	refuse_check("commit=");
+}
+END_TEST
+
+START_TEST(option_given_twice_is_refused)
+{
+	parse("commit=5");
+	refuse_parse("commit=6", "twice");
+}
+END_TEST
+
+static const struct {
+	const char *text, *word;
+} bad[] = {
+	{ "commit=", "needs a value" },
+	{ "commit", "needs a value" },
+	{ "image", "needs a value" },
+	{ "ro=1", "takes no value" },
+	{ "commit=0", "commit=" },
+	{ "commit=-1", "commit=" },
+	{ "commit=5s", "commit=" },
+	{ "commit=99999999999999999999", "commit=" },
+	{ "cache=1.5G", "cache=" },
+	{ "cache=lots", "cache=" },
+	{ "direct=maybe", "auto, on or off" },
+	{ "threads=0", "threads=" },
+	{ "threads=257", "threads=" },
+	{ "max_read=1", "max_read=" },
+};
+
+START_TEST(bad_value_is_refused)
+{
+	refuse_parse(bad[_i].text, bad[_i].word);
+}
+END_TEST
+
+START_TEST(parsing_stops_at_the_first_error)
+{
+	refuse_parse("direct=maybe,image=/a", "direct=");
+	ck_assert_uint_eq(o.images->len, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("options");
+	TCase *tc = tcase_create("options");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc,
+		       defaults_are_read_write_with_a_commit_every_5_seconds);
+	tcase_add_test(tc, own_options_are_taken);
+	tcase_add_test(tc, image_may_be_repeated_and_keeps_its_order);
+	tcase_add_test(tc, escaped_comma_and_backslash_belong_to_the_value);
+	tcase_add_test(tc, equals_sign_belongs_to_the_value);
+	tcase_add_test(tc, backslash_at_the_end_is_itself);
+	tcase_add_test(tc, empty_options_are_skipped);
+	tcase_add_test(tc, other_options_go_to_libfuse_as_they_were_written);
+	tcase_add_test(tc, max_read_goes_to_libfuse_and_is_remembered);
+	tcase_add_test(tc, unknown_option_is_named);
+	tcase_add_test(tc, prefix_of_an_own_option_is_unknown);
+	tcase_add_test(tc, mount_without_image_is_refused);
+	tcase_add_test(tc, ro_and_rw_contradict);
+	tcase_add_test(tc, minus_r_and_rw_contradict);
+	tcase_add_test(tc, minus_r_and_ro_agree);
+	tcase_add_test(tc, commit_on_a_readonly_mount_is_refused);
+	tcase_add_test(tc, option_given_twice_is_refused);
+	tcase_add_loop_test(tc, bad_value_is_refused, 0,
+			    (int)G_N_ELEMENTS(bad));
+	tcase_add_test(tc, parsing_stops_at_the_first_error);
+	suite_add_tcase(suite, tc);
+
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
