@@ -126,7 +126,7 @@ int alloc_take(struct alloc *a, pblk goal, uint32_t want, pblk *ret_start,
 
 	rest = found;
 	index = alloc_next_part(a, &rest, &bits);
-	if (syszone_touches(a->fs->zone, pblk_at(found.start), found.len))
+	if (hostfs_owns(a->fs, pblk_at(found.start), found.len))
 		return alloc_corrupt(a, found.start,
 				     "the bitmap shows metadata as free");
 	err = group_get(a, index, &g);
@@ -212,7 +212,7 @@ int alloc_release(struct alloc *a, pblk start, uint32_t len)
 	struct bits b;
 	int err;
 
-	if (syszone_touches(a->fs->zone, start, len))
+	if (hostfs_owns(a->fs, start, len))
 		return alloc_corrupt(a, start.v,
 				     "a file owns a block of the filesystem");
 	while (r.len) {

@@ -156,7 +156,7 @@ static const char *check_targets(struct hostfs *fs, const struct extnode *node)
 	for (unsigned i = 0; i < node->entries->len; i++) {
 		const struct extent *e = extnode_at(node->entries, i);
 
-		if (syszone_touches(fs->zone, e->phys,
+		if (hostfs_owns(fs, e->phys,
 				    node->depth ? 1 : e->len))
 			return "an extent into the filesystem's own blocks";
 	}
@@ -198,7 +198,7 @@ int extnode_read(struct hostfile *hf, pblk block, unsigned depth, uint64_t low,
 	int err;
 
 	extnode_init(ret);
-	if (syszone_touches(fs->zone, block, 1))
+	if (hostfs_owns(fs, block, 1))
 		return hostfile_corrupt(hf, block,
 					"an extent node that lies "
 					"in the filesystem's own blocks");

@@ -112,20 +112,12 @@ bool extnode_same(const GArray *a, const GArray *b)
 	return true;
 }
 
-/* Where the file's tree blocks live: the last part of its inode's group. */
-static pblk tree_goal(struct hostfile *hf)
-{
-	ext2_filsys fs = hf->fs->fs;
-	dgrp_t group = ext2fs_group_of_ino(fs, hf->ino);
-	uint64_t first = ext2fs_group_first_block2(fs, group);
-	uint64_t last = ext2fs_group_last_block2(fs, group);
-
-	return pblk_at(last - (last - first) / 16);
-}
-
 static int take_block(struct edit *ed, pblk *ret)
 {
-	int err = meta_alloc(ed->hf->fs, tree_goal(ed->hf), ret);
+	/* All near the inode: copying moves a node between few blocks then. */
+	pblk near = hostfile_inode_goal(ed->hf);
+	pblk goal = hostfile_tree_goal(ed->hf, near);
+	int err = meta_alloc(ed->hf->fs, goal, ret);
 
 	if (!err)
 		g_array_append_vals(ed->fresh, ret, 1);

@@ -68,6 +68,20 @@ static bool check_whole(const struct ext2_super_block *super, const char *name,
 	return true;
 }
 
+/*
+ * One block of bitmap counts a whole group. libext2fs lets more pass, and every
+ * bitmap in memory would be too short.
+ */
+static bool group_fits_bitmap(const struct ext2_super_block *super)
+{
+	uint64_t bits = UINT64_C(8)
+			<< (super->s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE);
+
+	if (super->s_feature_ro_compat & EXT4_FEATURE_RO_COMPAT_BIGALLOC)
+		return super->s_clusters_per_group <= bits;
+	return super->s_blocks_per_group <= bits;
+}
+
 /* Is the layout one that mke2fs could have made? */
 static bool numbers_possible(const struct ext2_super_block *super)
 {
@@ -79,6 +93,7 @@ static bool numbers_possible(const struct ext2_super_block *super)
 	       super->s_first_data_block <= 1 &&
 	       blocks > super->s_first_data_block && !(blocks >> 48) &&
 	       per_group >= 64 && !(per_group % 8) &&
+	       group_fits_bitmap(super) &&
 	       blocks / per_group < GROUPS_MAX && super->s_inodes_per_group;
 }
 

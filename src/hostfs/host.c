@@ -170,17 +170,42 @@ bool hostfs_pending(struct hostfs *fs)
 	return pending;
 }
 
-int hostfs_guard(const struct hostfs *fs, dev_off pos, uint64_t len)
+bool hostfs_owns(const struct hostfs *fs, pblk start, uint64_t len)
 {
-	uint64_t end;
-	pblk first = pblk_of_dev_floor(pos, fs->bits);
+	const struct syszone *journal =
+		__atomic_load_n(&fs->journal_zone, __ATOMIC_ACQUIRE);
 
+	return syszone_touches(fs->zone, start, len) ||
+	       (journal && syszone_touches(journal, start, len));
+}
+
+/* 0 when the zones are complete; a read-only host needs no more than it has. */
+static int guard_ready(struct hostfs *fs)
+{
+	int err;
+
+	if (fs->readonly || g_atomic_pointer_get(&fs->journal_zone))
+		return 0;
+	mutex_lock(&fs->lock);
+	err = tx_may_change(fs);
+	mutex_unlock(&fs->lock);
+	return err;
+}
+
+int hostfs_guard(struct hostfs *fs, dev_off pos, uint64_t len)
+{
+	pblk first = pblk_of_dev_floor(pos, fs->bits);
+	uint64_t end;
+	int err = guard_ready(fs);
+
+	if (err)
+		return err;
 	if (!u64_add(pos.v, len, &end))
 		return -EUCLEAN;
 	if (!len)
 		return 0;
 	end = ((end - 1) >> fs->bits) + 1;
-	return syszone_touches(fs->zone, first, end - first.v) ? -EUCLEAN : 0;
+	return hostfs_owns(fs, first, end - first.v) ? -EUCLEAN : 0;
 }
 
 void hostfs_stats(struct hostfs *fs, struct hostfs_stats *ret)

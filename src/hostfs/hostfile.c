@@ -19,6 +19,18 @@ static uint64_t indirect_reach(unsigned bits)
 }
 
 /*
+ * Indirect blocks to set aside for a file of @n blocks: those of a full tree;
+ * from 32 KiB blocks on such a tree reaches so far beyond @n that nothing would
+ * be left, there those that @n blocks can need.
+ */
+static uint64_t indirect_blocks(uint64_t n, uint64_t per)
+{
+	uint64_t full = 3 + 2 * per + per * per;
+
+	return full < n ? full : 6 + n / per + n / per / per;
+}
+
+/*
  * As the kernel has it (fs/ext4/super.c, ext4_max_size and
  * ext4_max_bitmap_size): what the map can name, and without huge_file what
  * i_blocks can count, a full tree included.
@@ -32,7 +44,7 @@ static uint64_t compute_max_size(struct hostfile *hf)
 	if (!ext2fs_has_feature_huge_file(fs->fs->super)) {
 		limit = UINT64_C(0xffffffff) >> (fs->bits - 9);
 		if (!hf->extent_mapped)
-			limit -= MIN(limit, 3 + 2 * per + per * per);
+			limit -= indirect_blocks(limit, per);
 		blocks = MIN(blocks, limit);
 	}
 	return blocks << fs->bits;

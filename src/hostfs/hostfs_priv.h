@@ -75,6 +75,8 @@ struct hostfs {
 	bool has_csum;		 /* set once: metadata_csum */
 
 	struct syszone *zone;	   /* set once */
+	/* atomic; NULL until something is to be written, then set once */
+	struct syszone *journal_zone;
 	struct alloc *alloc;	   /* NULL on a read-only host */
 	GPtrArray *files;	   /* open hostfiles, borrowed; guarded */
 	GHashTable *new_blocks;	   /* tree blocks taken by the running
@@ -157,11 +159,18 @@ int inode_add_blocks(struct hostfile *hf, int64_t blocks);
 
 /* ---- syszone.c: set up once, then read without a lock ---- */
 
-/* -EUCLEAN is for descriptors that point outside the filesystem. */
+/* What the descriptors say. -EUCLEAN: they point outside the filesystem. */
 int syszone_new(ext2_filsys fs, struct syszone **ret);
+/*
+ * The internal journal and the resize inode: many reads on a large host, and
+ * needed only by who writes. Returns 0, -EUCLEAN, -EIO.
+ */
+int syszone_new_journal(ext2_filsys fs, struct syszone **ret);
 void syszone_free(struct syszone *zone);
 /* Does [start, start + len) touch the filesystem's own blocks or its outside? */
 bool syszone_touches(const struct syszone *zone, pblk start, uint64_t len);
+/* The same for all zones of the host that are there. Takes no lock. */
+bool hostfs_owns(const struct hostfs *fs, pblk start, uint64_t len);
 
 /* ---- alloc.c ---- */
 /*
@@ -233,8 +242,11 @@ int tx_store_super(struct hostfs *fs);
 int tx_commit(struct hostfs *fs);
 /* Anything but times pending? */
 bool tx_pending(struct hostfs *fs);
-/* To be called before a change: 0 or -EROFS (readonly, broken). */
-int tx_may_change(const struct hostfs *fs);
+/*
+ * To be called before a change: 0 or -EROFS (readonly, broken). The first time
+ * it completes the zones of the guard; -EUCLEAN, -EIO when they cannot be had.
+ */
+int tx_may_change(struct hostfs *fs);
 /* Commit if the transaction has grown over its bound. */
 int tx_relieve(struct hostfs *fs);
 /* The host is broken: says so once (@what failed with @err, a -errno). */
@@ -292,6 +304,14 @@ char *exttree_check(struct hostfile *hf);
 /* extmap_lookup() that loads the leaf when it is unknown: 0, -EUCLEAN, -EIO. */
 int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
 		  struct extent *ret);
+/* Where an inode's blocks start when nothing else says where. */
+pblk hostfile_inode_goal(struct hostfile *hf);
+/*
+ * Where tree blocks go: to the end of the group of @near, out of the way of
+ * data. A streaming writer's blocks stay contiguous then, and a walk of the map
+ * reads neighbours.
+ */
+pblk hostfile_tree_goal(struct hostfile *hf, pblk near);
 /* exttree_worst() or indtree_worst(). */
 uint64_t hostfile_tree_worst(struct hostfile *hf, uint64_t len);
 /*

@@ -112,7 +112,7 @@ static int descend(struct way *w)
 		if (!ptr)
 			return 0;
 		w->block[l] = pblk_at(ptr);
-		if (syszone_touches(fs->zone, w->block[l], 1))
+		if (hostfs_owns(fs, w->block[l], 1))
 			return hostfile_corrupt(
 				w->hf, w->block[l],
 				"an indirect block that "
@@ -140,7 +140,7 @@ static int collect(struct way *w, unsigned n, GArray *freed)
 
 		if (!ptr)
 			continue;
-		if (syszone_touches(w->hf->fs->zone, e.phys, 1))
+		if (hostfs_owns(w->hf->fs, e.phys, 1))
 			return hostfile_corrupt(w->hf, w->block[w->depth],
 						"a pointer into the "
 						"filesystem's own blocks");
@@ -219,7 +219,7 @@ static int enter(struct way *w, unsigned n, const struct extent *e)
 	struct hostfs *fs = w->hf->fs;
 	unsigned have = w->have;
 	int64_t fresh = w->depth - have;
-	int err = take_missing(w, pblk_add(e->phys, e->len));
+	int err = take_missing(w, hostfile_tree_goal(w->hf, e->phys));
 
 	if (err)
 		return err;

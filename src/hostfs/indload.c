@@ -17,7 +17,7 @@
 
 static bool pointer_bad(struct hostfile *hf, uint32_t pointer)
 {
-	return syszone_touches(hf->fs->zone, pblk_at(pointer), 1);
+	return hostfs_owns(hf->fs, pblk_at(pointer), 1);
 }
 
 static void set_range(struct leaf *leaf, uint64_t start, uint64_t end)

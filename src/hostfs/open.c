@@ -217,6 +217,7 @@ void hostfs_abandon(struct hostfs *fs)
 	g_assert(!fs->files->len);
 	alloc_free(fs->alloc);
 	syszone_free(fs->zone);
+	syszone_free(fs->journal_zone);
 	/* ext2fs_free() writes nothing, whatever is marked dirty. */
 	if (fs->fs)
 		ext2fs_free(fs->fs);

@@ -48,7 +48,7 @@ int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
 }
 
 /* Where an inode's data starts when nothing else says where. */
-static uint64_t inode_goal(struct hostfile *hf)
+pblk hostfile_inode_goal(struct hostfile *hf)
 {
 	ext2_filsys fs = hf->fs->fs;
 	dgrp_t group = ext2fs_group_of_ino(fs, hf->ino);
@@ -56,7 +56,23 @@ static uint64_t inode_goal(struct hostfile *hf)
 
 	if (ext2fs_has_feature_flex_bg(fs->super) && log_flex < 32)
 		group &= ~((UINT32_C(1) << log_flex) - 1);
-	return ext2fs_group_first_block2(fs, group);
+	return pblk_at(ext2fs_group_first_block2(fs, group));
+}
+
+/*
+ * Blocks at the end of a group: an indirect map of a group full of data needs
+ * 32 of them and the levels above, whatever the block size.
+ */
+#define TREE_TAIL 64
+
+pblk hostfile_tree_goal(struct hostfile *hf, pblk near)
+{
+	ext2_filsys fs = hf->fs->fs;
+	dgrp_t group = ext2fs_group_of_blk2(fs, near.v);
+	uint64_t first = ext2fs_group_first_block2(fs, group);
+	uint64_t last = ext2fs_group_last_block2(fs, group);
+
+	return pblk_at(last - u64_min(last - first, TREE_TAIL));
 }
 
 static bool from_left(const struct extent *e, uint64_t at, uint64_t *ret)
@@ -124,9 +140,9 @@ static int find_goal(struct hostfile *hf, const struct fill *fill, uint64_t at,
 			return err;
 	}
 	if (!found)
-		goal = inode_goal(hf) + at;
+		goal = hostfile_inode_goal(hf).v + at;
 	if (goal >= end || goal < super->s_first_data_block)
-		goal = inode_goal(hf);
+		goal = hostfile_inode_goal(hf).v;
 	*ret = pblk_at(goal);
 	return 0;
 }

@@ -168,6 +168,9 @@ static void merge(struct syszone *zone)
 	struct run *runs = (struct run *)(void *)zone->runs->data;
 	guint n = 0;
 
+	/* A host without a journal: an empty array has no data at all. */
+	if (!zone->runs->len)
+		return;
 	qsort(runs, zone->runs->len, sizeof(*runs), compare_runs);
 	for (guint i = 0; i < zone->runs->len; i++) {
 		if (n && runs[i].start <= runs[n - 1].end)
@@ -178,7 +181,7 @@ static void merge(struct syszone *zone)
 	g_array_set_size(zone->runs, n);
 }
 
-static int add_all(struct syszone *zone, ext2_filsys fs)
+static int add_described(struct syszone *zone, ext2_filsys fs)
 {
 	int err = 0;
 
@@ -187,24 +190,25 @@ static int add_all(struct syszone *zone, ext2_filsys fs)
 		err = add_group(zone, fs, group);
 	if (!err && ext2fs_has_feature_mmp(fs->super))
 		err = add_checked(zone, fs, fs->super->s_mmp_block, 1);
-	if (err)
-		return err;
-
-	/* Both only guard against writing, which a read-only host never does. */
-	err = add_journal(zone, fs);
-	if (!err)
-		err = add_resize_inode(zone, fs);
-	return fs->flags & EXT2_FLAG_RW ? err : 0;
+	return err;
 }
 
-int syszone_new(ext2_filsys fs, struct syszone **ret)
+static int add_owned(struct syszone *zone, ext2_filsys fs)
+{
+	int err = add_journal(zone, fs);
+
+	return err ? err : add_resize_inode(zone, fs);
+}
+
+static int make(ext2_filsys fs, int (*add_to)(struct syszone *, ext2_filsys),
+		struct syszone **ret)
 {
 	struct syszone *zone = g_new0(struct syszone, 1);
 	int err;
 
 	zone->runs = g_array_new(FALSE, FALSE, sizeof(struct run));
 	zone->blocks = ext2fs_blocks_count(fs->super);
-	err = add_all(zone, fs);
+	err = add_to(zone, fs);
 	if (err) {
 		syszone_free(zone);
 		return err;
@@ -212,6 +216,16 @@ int syszone_new(ext2_filsys fs, struct syszone **ret)
 	merge(zone);
 	*ret = zone;
 	return 0;
+}
+
+int syszone_new(ext2_filsys fs, struct syszone **ret)
+{
+	return make(fs, add_described, ret);
+}
+
+int syszone_new_journal(ext2_filsys fs, struct syszone **ret)
+{
+	return make(fs, add_owned, ret);
 }
 
 void syszone_free(struct syszone *zone)

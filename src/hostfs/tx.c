@@ -136,9 +136,26 @@ int tx_commit(struct hostfs *fs)
 	return 0;
 }
 
-int tx_may_change(const struct hostfs *fs)
+static int complete_guard(struct hostfs *fs)
 {
-	return fs->readonly || g_atomic_int_get(&fs->failed) ? -EROFS : 0;
+	struct syszone *zone;
+	int err;
+
+	if (g_atomic_pointer_get(&fs->journal_zone))
+		return 0;
+	err = syszone_new_journal(fs->fs, &zone);
+	if (!err)
+		g_atomic_pointer_set(&fs->journal_zone, zone);
+	else if (err == -EUCLEAN)
+		tx_fail(fs, err, "reading where the journal lies");
+	return err;
+}
+
+int tx_may_change(struct hostfs *fs)
+{
+	if (fs->readonly || g_atomic_int_get(&fs->failed))
+		return -EROFS;
+	return complete_guard(fs);
 }
 
 int tx_relieve(struct hostfs *fs)

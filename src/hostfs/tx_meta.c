@@ -21,7 +21,7 @@ int meta_write(struct hostfs *fs, pblk block, const void *buf)
 {
 	enum tx_tag tag = meta_is_new(fs, block) ? TX_FIRST : TX_SECOND;
 
-	if (syszone_touches(fs->zone, block, 1))
+	if (hostfs_owns(fs, block, 1))
 		return -EUCLEAN;
 	return overlay_put_block(fs->meta, block, buf, tag);
 }

@@ -163,7 +163,8 @@ static int write_range(struct maprig *rig, uint64_t start, uint64_t len,
 {
 	struct fill fill = { 0 };
 	uint64_t at = start, end = start + len;
-	int err = 0;
+	/* The first one reads where the journal lies, and that may fail. */
+	int err = hostfs_guard(rig->fs, dev_off_at(0), 0);
 
 	while (!err && at < end) {
 		struct extent e;

@@ -108,9 +108,11 @@ bool hostfs_pending(struct hostfs *fs);
 /*
  * The write guard: 0 when [pos, pos + len) lies inside the filesystem and
  * touches no superblock, descriptor, bitmap, inode table or journal block;
- * -EUCLEAN otherwise. Takes no lock.
+ * -EUCLEAN otherwise. Takes no lock but the first time, when it learns where
+ * the journal lies: -EIO when that cannot be read; a host whose journal makes no
+ * sense is broken then.
  */
-int hostfs_guard(const struct hostfs *fs, dev_off pos, uint64_t len);
+int hostfs_guard(struct hostfs *fs, dev_off pos, uint64_t len);
 
 struct hostfs_stats {
 	uint64_t commits, commit_blocks; /* metadata blocks written home */
