@@ -13,6 +13,7 @@
 #include <rawmap/dev/overlay.h>
 
 #include <errno.h>
+#include <sys/types.h>
 
 /* ---- file device ---- */
 
@@ -51,6 +52,9 @@ static inline int filedev_errno(int err)
 /* struct blkdev_ops; zero: -EOPNOTSUPP lets blkdev_zero() write the range. */
 int filedev_discard(struct blkdev *dev, uint64_t len, dev_off pos);
 int filedev_zero(struct blkdev *dev, uint64_t len, dev_off pos);
+
+/* Where block device number @dev is mounted; NULL: nowhere, or not known. */
+char *filedev_mountpoint(dev_t dev);
 
 /* ---- overlay ---- */
 

@@ -51,6 +51,22 @@ static bool is_file_or_device(const struct opening *o, GError **error)
 	return false;
 }
 
+static void report_busy(const struct opening *o, GError **error)
+{
+	g_autofree char *where = filedev_mountpoint(o->st.st_rdev);
+
+	if (where)
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
+			    "'%s' is mounted on '%s'; unmount it first, "
+			    "or use a read-only snapshot",
+			    o->path, where);
+	else
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
+			    "'%s' is mounted or held by another program; "
+			    "unmount it or stop that program first",
+			    o->path);
+}
+
 static void report_open(const struct opening *o, int err, GError **error)
 {
 	bool denied = err == EACCES || err == EPERM || err == EROFS ||
@@ -60,10 +76,7 @@ static void report_open(const struct opening *o, int err, GError **error)
 		error_set_errno(error, RAWMAP_ERROR_NOT_FOUND, err,
 				"cannot open '%s'", o->path);
 	else if (err == EBUSY)
-		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
-			    "'%s' is mounted or held by another program; "
-			    "unmount it or stop that program first",
-			    o->path);
+		report_busy(o, error);
 	else if (denied && !o->opt->readonly &&
 		 !faccessat(AT_FDCWD, o->path, R_OK, AT_EACCESS))
 		error_set_errno(error, RAWMAP_ERROR_READONLY, err,

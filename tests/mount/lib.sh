@@ -260,10 +260,15 @@ loop_attach()
 	loops+=("$LOOP")
 }
 
+# Somebody who looks at the device in this moment keeps it for as long, and so
+# the file: when this returns it is free.
 loop_detach()
 {
-	local left=() dev
+	local left=() dev until=$((SECONDS + limit))
 	run losetup -d "$1"
+	while [ -e "/sys/block/$(basename "$1")/loop/backing_file" ]; do
+		[ "$SECONDS" -lt "$until" ] || fail "$1 is still attached"
+	done
 	for dev in "${loops[@]}"; do
 		[ "$dev" = "$1" ] || left+=("$dev")
 	done
