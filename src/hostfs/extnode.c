@@ -156,8 +156,7 @@ static const char *check_targets(struct hostfs *fs, const struct extnode *node)
 	for (unsigned i = 0; i < node->entries->len; i++) {
 		const struct extent *e = extnode_at(node->entries, i);
 
-		if (hostfs_owns(fs, e->phys,
-				    node->depth ? 1 : e->len))
+		if (hostfs_owns(fs, e->phys, node->depth ? 1 : e->len))
 			return "an extent into the filesystem's own blocks";
 	}
 	return NULL;

@@ -93,8 +93,8 @@ static bool numbers_possible(const struct ext2_super_block *super)
 	       super->s_first_data_block <= 1 &&
 	       blocks > super->s_first_data_block && !(blocks >> 48) &&
 	       per_group >= 64 && !(per_group % 8) &&
-	       group_fits_bitmap(super) &&
-	       blocks / per_group < GROUPS_MAX && super->s_inodes_per_group;
+	       group_fits_bitmap(super) && blocks / per_group < GROUPS_MAX &&
+	       super->s_inodes_per_group;
 }
 
 static bool check_numbers(const struct ext2_super_block *super,

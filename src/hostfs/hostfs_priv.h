@@ -74,7 +74,7 @@ struct hostfs {
 	bool use_reserved;	 /* set once */
 	bool has_csum;		 /* set once: metadata_csum */
 
-	struct syszone *zone;	   /* set once */
+	struct syszone *zone; /* set once */
 	/* atomic; NULL until something is to be written, then set once */
 	struct syszone *journal_zone;
 	struct alloc *alloc;	   /* NULL on a read-only host */
