@@ -97,6 +97,11 @@ struct blkdev *hostfs_data_dev(struct hostfs *fs)
 	return fs->dev;
 }
 
+bool hostfs_broken(const struct hostfs *fs)
+{
+	return __atomic_load_n(&fs->failed, __ATOMIC_RELAXED) != 0;
+}
+
 uint64_t hostfs_available(struct hostfs *fs)
 {
 	uint64_t blocks = 0;

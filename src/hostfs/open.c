@@ -12,6 +12,7 @@
  */
 #include "hostfs_priv.h"
 
+#include <rawmap/base/endian.h>
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
 
@@ -24,6 +25,19 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "rawmap reads ext structures in place: little-endian machines only"
 #endif
+
+/*
+ * The head of a journal's superblock (fs/jbd2, include/linux/jbd2.h,
+ * journal_superblock_t), big-endian.
+ */
+struct journal_super {
+	be32 magic, blocktype, header_sequence;
+	be32 blocksize, maxlen, first;
+	be32 sequence, start;
+	be32 error;
+};
+
+#define JOURNAL_MAGIC 0xc03b3998u
 
 #define CLEAN_BLOCKS 1024u
 #define CLEAN_BYTES  (8u << 20)
@@ -134,6 +148,70 @@ static bool open_ext2fs(struct hostfs *fs, GError **error)
 	return false;
 }
 
+static int first_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count,
+		       blk64_t ref_block, int ref_offset, void *data)
+{
+	pblk *ret = data;
+
+	(void)fs;
+	(void)count;
+	(void)ref_block;
+	(void)ref_offset;
+	*ret = pblk_at(*block);
+	return BLOCK_ABORT;
+}
+
+/* The superblock of an internal journal. Returns 0, -EUCLEAN, -EIO. */
+static int read_journal_super(struct hostfs *fs, struct journal_super *ret)
+{
+	pblk block = pblk_at(0);
+	errcode_t err = ext2fs_block_iterate3(
+		fs->fs, fs->fs->super->s_journal_inum,
+		BLOCK_FLAG_READ_ONLY | BLOCK_FLAG_DATA_ONLY, NULL, first_block,
+		&block);
+
+	if (err)
+		return errcode_to_errno(err);
+	if (!block.v || hostfs_owns(fs, block, 1))
+		return -EUCLEAN;
+	return blkdev_pread(fs->meta_dev, ret, sizeof(*ret),
+			    dev_of_pblk(block, fs->bits));
+}
+
+/*
+ * needs_recovery is clear, or the gate had refused. A log that is in use all
+ * the same would be replayed by a later e2fsck, over what is written now.
+ */
+static bool check_journal(struct hostfs *fs, GError **error)
+{
+	struct ext2_super_block *super = fs->fs->super;
+	struct journal_super journal;
+	int err;
+
+	if (fs->readonly || !super->s_journal_inum ||
+	    !ext2fs_has_feature_journal(super))
+		return true;
+	err = read_journal_super(fs, &journal);
+	if (!err && be32_get(journal.magic) != JOURNAL_MAGIC)
+		err = -EUCLEAN;
+	if (err) {
+		error_set_errno(error, RAWMAP_ERROR_CORRUPT, -err,
+				"'%s': cannot read the journal's superblock;"
+				" 'e2fsck -f' may repair it, -r reads without",
+				fs->name);
+		return false;
+	}
+	if (!be32_get(journal.start) && !be32_get(journal.error))
+		return true;
+	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_DIRTY,
+		    "'%s' has a journal that %s though the filesystem does not"
+		    " say so; run 'e2fsck -f' first",
+		    fs->name,
+		    be32_get(journal.start) ? "holds changes"
+					    : "recorded an error");
+	return false;
+}
+
 static bool open_parts(struct hostfs *fs, GError **error)
 {
 	int err;
@@ -155,6 +233,8 @@ static bool open_parts(struct hostfs *fs, GError **error)
 				fs->name);
 		return false;
 	}
+	if (!check_journal(fs, error))
+		return false;
 	if (!fs->readonly)
 		fs->alloc = alloc_new(fs);
 	return true;

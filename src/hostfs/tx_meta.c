@@ -33,6 +33,9 @@ int meta_alloc(struct hostfs *fs, pblk goal, pblk *ret)
 	uint32_t len;
 	int err;
 
+	/* What others were promised is not to be had. */
+	if (!alloc_available_meta(fs->alloc))
+		return -ENOSPC;
 	err = alloc_take(fs->alloc, goal, 1, &block, &len);
 	if (err)
 		return err;

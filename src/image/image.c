@@ -44,18 +44,13 @@ static struct timespec timespec_of(uint64_t ns)
 
 int image_may_write(const struct image *img)
 {
-	if (img->readonly || __atomic_load_n(&img->broken, __ATOMIC_RELAXED))
-		return -EROFS;
-	return 0;
+	return img->readonly || hostfs_broken(img->fs) ? -EROFS : 0;
 }
 
 int image_changed(struct image *img, int err)
 {
-	if (!err)
-		return 0;
-	if (err == -EROFS)
-		__atomic_store_n(&img->broken, true, __ATOMIC_RELAXED);
-	image_add(&img->stats.errors, 1);
+	if (err)
+		image_add(&img->stats.errors, 1);
 	return err;
 }
 
@@ -168,9 +163,6 @@ int image_flush(struct image *img)
 	int err = hostfs_sync(img->fs);
 
 	image_add(&img->stats.flushes, 1);
-	/* Whatever made a flush fail has made the host read-only as well. */
-	if (err)
-		__atomic_store_n(&img->broken, true, __ATOMIC_RELAXED);
 	return image_changed(img, err);
 }
 

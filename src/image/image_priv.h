@@ -18,7 +18,6 @@ struct image {
 	struct blkdev *dev;  /* set once; of fs */
 	unsigned bits;	     /* set once; log2 of the block size */
 	bool readonly;	     /* set once */
-	bool broken;	     /* atomic; the host refused a change */
 
 	struct rangelock ranges;
 	/* Between range lock and host: a load and the look at what it brought. */
@@ -42,10 +41,7 @@ static inline uint64_t image_block_size(const struct image *img)
 /* 0, or -EROFS. Lock-free. */
 int image_may_write(const struct image *img);
 
-/*
- * A change of the host ended with @err: remember when the host has become
- * read-only, count, hand @err back.
- */
+/* Something ended with @err: count it if it is one, hand it back. */
 int image_changed(struct image *img, int err);
 
 /* Bytes changed without a change of the host: the time of it, kept here. */

@@ -8,10 +8,11 @@
  *   indirect map   blocks are reserved, zeroed  zeroed in place
  *                  and published, in steps
  *
- * An indirect map knows no unwritten blocks, and written ones behind the end of
- * a file are an error to e2fsck. So there a step grows the file with the blocks
- * it publishes, and blocks behind an end that shall stay are refused
- * (-EOPNOTSUPP), as the kernel does.
+ * Blocks behind the end of a file are an error to e2fsck: written ones always,
+ * unwritten ones in an extent tree of depth two. So they are refused where the
+ * end shall stay (-EOPNOTSUPP). Growth sets the size first with extents; an
+ * indirect map knows no unwritten blocks, there a step grows the file with the
+ * blocks it publishes.
  */
 #include "image_priv.h"
 
@@ -109,6 +110,32 @@ static int provide_indirect(struct image *img, const struct provide *p)
 	return 0;
 }
 
+/* What was to come behind @size, and did not all come, goes. */
+static void take_back(struct image *img, uint64_t size)
+{
+	lblk first = lblk_of_img_ceil(img_off_at(size), img->bits);
+
+	if (!image_steps(img, hostfile_punch, first, LBLK_END - first.v))
+		hostfile_set_size(img->hf, size);
+}
+
+/*
+ * The size first: blocks behind the end of a deep tree are damage to e2fsck, a
+ * hole in front of it is not.
+ */
+static int grow_extents(struct image *img, const struct provide *p,
+			uint64_t size)
+{
+	int err = hostfile_set_size(img->hf, p->grow_to);
+
+	if (err)
+		return err;
+	err = provide_extents(img, p);
+	if (err)
+		take_back(img, size);
+	return err;
+}
+
 static int provide_locked(struct image *img, struct provide *p, uint64_t size,
 			  bool keep_size)
 {
@@ -119,13 +146,15 @@ static int provide_locked(struct image *img, struct provide *p, uint64_t size,
 		p->grow_to = p->end;
 		/* What the last block holds behind the end becomes visible. */
 		err = image_zero_mapped(img, size, p->end);
-	} else if (!extents &&
-		   p->end > align_ceil(size, image_block_size(img))) {
+	} else if (p->end > align_ceil(size, image_block_size(img))) {
 		err = -EOPNOTSUPP;
 	}
 	if (err)
 		return err;
-	err = extents ? provide_extents(img, p) : provide_indirect(img, p);
+	if (extents)
+		return p->grow_to ? grow_extents(img, p, size)
+				  : provide_extents(img, p);
+	err = provide_indirect(img, p);
 	if (!err && p->grow_to && image_size(img) < p->grow_to)
 		err = hostfile_set_size(img->hf, p->grow_to);
 	return err;

@@ -203,6 +203,40 @@ START_TEST(inodes_are_let_in_or_refused)
 }
 END_TEST
 
+/* Fields of the journal's superblock, big-endian, and what they provoke. */
+static const struct {
+	unsigned offset;
+	int readwrite;
+	const char *words;
+} journals[] = {
+	{ 28, RAWMAP_ERROR_DIRTY, "holds changes" },	 /* s_start */
+	{ 32, RAWMAP_ERROR_DIRTY, "recorded an error" }, /* s_errno */
+	{ 0, RAWMAP_ERROR_CORRUPT, "superblock" },	 /* h_magic */
+};
+
+/* needs_recovery is clear all the time: what e2fsck would still replay. */
+START_TEST(a_journal_in_use_without_the_flag_is_refused)
+{
+	const struct hostimg_spec spec = { .mkfs = "-t ext3 -b 1024",
+					   .size = 16 << 20 };
+	struct bed bed = { .img = hostimg_make(&spec) };
+	g_autofree char *block = hostimg_ask(bed.img, "bmap <8> 0");
+	g_autofree uint8_t *bytes = NULL;
+	uint64_t at = g_ascii_strtoull(block, NULL, 10) * 1024;
+	size_t len;
+
+	bytes = hostimg_bytes(bed.img, &len);
+	ck_assert_uint_eq(bytes[at], 0xc0);
+	bytes[at + journals[_i].offset + 3] ^= 5;
+	hostimg_store(bed.img, bytes, len);
+	bed_open(&bed, false, journals[_i].readwrite, journals[_i].words);
+	bed_close(&bed);
+	bed_open(&bed, true, FINE, NULL);
+	bed_close(&bed);
+	hostimg_free(bed.img);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hostfs/gate");
@@ -212,6 +246,8 @@ int main(void)
 
 	tcase_add_loop_test(tc, hosts_are_let_in_or_refused, 0,
 			    G_N_ELEMENTS(hosts));
+	tcase_add_loop_test(tc, a_journal_in_use_without_the_flag_is_refused, 0,
+			    G_N_ELEMENTS(journals));
 	tcase_add_loop_test(tc, inodes_are_let_in_or_refused, 0,
 			    G_N_ELEMENTS(inodes));
 	suite_add_tcase(suite, tc);

@@ -311,9 +311,16 @@ END_TEST
 
 START_TEST(truncate_to_the_same_size_drops_what_lies_behind)
 {
+	const lblk end = lblk_at(SIZE / BS);
+	uint64_t done, step;
+
+	/* As the kernel's fallocate() leaves them. */
 	open_kind(EXT4);
-	ck_assert_int_eq(image_allocate(h.img, img_off_at(SIZE), 8 * BS, true),
-			 0);
+	for (done = 0; done < 8; done += step)
+		ck_assert_int_eq(hostfile_prealloc(image_file(h.img),
+						   lblk_add(end, done),
+						   8 - done, &step),
+				 0);
 	ck_assert_int_eq(state_at(66), EXTENT_UNWRITTEN);
 	ck_assert_int_eq(image_truncate(h.img, SIZE), 0);
 	ck_assert_int_eq(state_at(66), EXTENT_HOLE);
@@ -413,7 +420,7 @@ START_TEST(zero_grows_unless_told_not_to)
 	ck_assert_uint_eq(image_size(h.img), SIZE + 3 * BS);
 	expect(0, 3 * BS, SIZE);
 	ck_assert_int_eq(image_zero(h.img, img_off_at(SIZE), 9 * BS, true),
-			 _i == EXT4 ? 0 : -EOPNOTSUPP);
+			 -EOPNOTSUPP);
 	ck_assert_uint_eq(image_size(h.img), SIZE + 3 * BS);
 	finish();
 }

@@ -93,7 +93,8 @@ static void do_write(void)
 	ssize_t got;
 
 	/* Most inside the size: an image that always grows is never full. */
-	some_range(below(8) ? m.size + 1 : MAX_SIZE, &pos, &len);
+	some_range(below(8) ? u64_min(m.size + 1, MAX_SIZE) : MAX_SIZE, &pos,
+		   &len);
 	if (!len)
 		return;
 	for (i = 0; i < len; i++)

@@ -78,6 +78,8 @@ unsigned hostfs_block_bits(const struct hostfs *fs); /* log2, set once */
 bool hostfs_readonly(const struct hostfs *fs);	     /* set once */
 struct blkdev *hostfs_data_dev(struct hostfs *fs);   /* borrowed */
 
+bool hostfs_broken(const struct hostfs *fs); /* takes no lock */
+
 /* Blocks that an allocation could have now, reserve and promises taken off. */
 uint64_t hostfs_available(struct hostfs *fs);
 

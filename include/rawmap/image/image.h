@@ -145,7 +145,8 @@ int image_punch(struct image *img, img_off pos, uint64_t len);
 
 /*
  * Reads as zeros and has blocks (a later write cannot run out of space).
- * -EOPNOTSUPP: an indirect file cannot have blocks behind an end that stays.
+ * -EOPNOTSUPP: no blocks behind an end that stays. An indirect map cannot have
+ * them, and in a deep extent tree e2fsck takes them for damage.
  */
 int image_zero(struct image *img, img_off pos, uint64_t len, bool keep_size);
 
