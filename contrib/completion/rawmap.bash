@@ -8,7 +8,7 @@ _rawmap_mount_options()
 	local before="" cur=$1 option
 	local names='image= ro rw commit= cache= direct=auto direct=on
 		direct=off threads= allow_other allow_root auto_unmount
-		fsname= noatime'
+		fsname= max_read='
 
 	[[ $cur == *,* ]] && before=${cur%,*},
 	compopt -o nospace

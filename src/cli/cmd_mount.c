@@ -41,13 +41,28 @@ static bool read_options(struct arguments *a, GError **error)
 	return mountopts_check(&a->opt, error);
 }
 
+/*
+ * With the folder's links resolved, and the last part as it is: a device is
+ * known by the name that was given. Text alone would take the ".." behind a
+ * link for the folder that the link lies in.
+ */
+static char *absolute_source(const char *path)
+{
+	g_autofree char *folder = g_path_get_dirname(path);
+	g_autofree char *name = g_path_get_basename(path);
+	char *real = realpath(folder, NULL);
+	char *absolute = g_canonicalize_filename(real ? name : path, real);
+
+	free(real);
+	return absolute;
+}
+
 /* The server changes to "/": what it is given must not depend on the place. */
 static void make_absolute(struct arguments *a, char **operands)
 {
-	char *real;
+	char *real = realpath(operands[1], NULL);
 
-	a->source = g_canonicalize_filename(operands[0], NULL);
-	real = realpath(operands[1], NULL);
+	a->source = absolute_source(operands[0]);
 	a->mountpoint =
 		g_canonicalize_filename(real ? real : operands[1], NULL);
 	free(real);

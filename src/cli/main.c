@@ -5,8 +5,12 @@
 #include <rawmap/base/error.h>
 #include <rawmap_config.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command commands[] = {
 	{ "mount", "SOURCE MOUNTPOINT",
@@ -71,7 +75,11 @@ static int help(int argc, char **argv)
 	const struct command *command;
 	char *command_argv[3] = { NULL, help_option, NULL };
 
-	if (argc < 3) {
+	if (argc > 3)
+		return command_fail(g_error_new(
+			RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+			"too many arguments; usage: rawmap help [COMMAND]"));
+	if (argc < 3 || strcmp(argv[2], "help") == 0) {
 		print_help(stdout);
 		return finish();
 	}
@@ -82,10 +90,28 @@ static int help(int argc, char **argv)
 	return command->run(command, 2, command_argv);
 }
 
+/*
+ * Whoever closed a standard stream before he called us would make the source or
+ * the connection to the kernel take its number, and what is written for people,
+ * or the server's way into the background, would go there. /dev/null holds the
+ * place, opened so that using it still fails as on a closed descriptor.
+ */
+static void occupy_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		int flags = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", flags) != fd)
+			abort(); /* before anything could go wrong */
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	occupy_standard_streams();
 	g_set_prgname("rawmap");
 	if (argc < 2) {
 		print_help(stderr);

@@ -44,6 +44,21 @@ static int wait_for_server(int fd, pid_t pid)
 	return n == 1 ? 0 : status_of(pid);
 }
 
+/*
+ * What the caller happened to have open is not the server's: it would hold
+ * somebody's lock or pipe for days. Runs before anything of its own is open.
+ */
+static int keep_only(int fd)
+{
+	const int lowest = STDERR_FILENO + 1;
+
+	if (fd != lowest && dup3(fd, lowest, O_CLOEXEC) >= 0)
+		fd = lowest;
+	if (fd == lowest)
+		close_range((unsigned)lowest + 1, ~0U, 0);
+	return fd;
+}
+
 bool daemon_fork(struct daemon *d, bool *ret_parent, int *ret_status,
 		 GError **error)
 {
@@ -65,7 +80,7 @@ bool daemon_fork(struct daemon *d, bool *ret_parent, int *ret_status,
 	}
 	if (pid == 0) {
 		close(fds[0]);
-		d->fd = fds[1];
+		d->fd = keep_only(fds[1]);
 		*ret_parent = false;
 		return true;
 	}

@@ -175,6 +175,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	struct session *s = fuse_req_userdata(req);
 	g_autofree char *buf = NULL;
 	size_t used = 0;
+	guint first;
 
 	(void)fi;
 	if (s->naked || ino != FUSE_ROOT_ID) {
@@ -182,7 +183,9 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	buf = g_malloc(size);
-	for (guint i = off < 0 ? 0 : (guint)off; i < s->images->len + 2; i++) {
+	/* Of an offset that no entry has, nothing is behind. */
+	first = off < 0 || off > G_MAXINT ? G_MAXINT : (guint)off;
+	for (guint i = first; i < s->images->len + 2; i++) {
 		const char *name = i < 2 ? dots[i] : image_name(s, i - 2);
 		struct stat st = {
 			.st_ino = i < 2 ? FUSE_ROOT_ID : image_ino(s, i - 2),
@@ -211,14 +214,16 @@ static bool is_writer(const struct fuse_file_info *fi)
 	return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* libfuse before 3.14.1 has no field for parallel writes: say it by hand. */
-static void reply_open_direct(fuse_req_t req, struct fuse_file_info *fi)
+/*
+ * libfuse before 3.14.1 has no field for parallel writes: say it by hand.
+ * Returns as fuse_reply_open() does.
+ */
+static int reply_open_direct(fuse_req_t req, struct fuse_file_info *fi)
 {
 #ifdef HAVE_FUSE_PARALLEL_DIRECT_WRITES
 	fi->direct_io = 1;
-	fi->keep_cache = 1;
 	fi->parallel_direct_writes = 1;
-	fuse_reply_open(req, fi);
+	return fuse_reply_open(req, fi);
 #else
 	struct fuse_open_out out = {
 		.open_flags = FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE,
@@ -228,7 +233,7 @@ static void reply_open_direct(fuse_req_t req, struct fuse_file_info *fi)
 #ifdef FOPEN_PARALLEL_DIRECT_WRITES
 	out.open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
 #endif
-	fuse_reply_buf(req, (const char *)&out, sizeof(out));
+	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 #endif
 }
 
@@ -236,6 +241,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct session *s = fuse_req_userdata(req);
 	struct image *img = session_image(s, ino);
+	int err;
 
 	if (!img) {
 		fuse_reply_err(req, EISDIR);
@@ -247,12 +253,14 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	if (is_writer(fi))
 		g_atomic_int_inc(&s->writers);
-	if ((fi->flags & O_DIRECT) && s->uncached_writes) {
-		reply_open_direct(req, fi);
-		return;
-	}
 	fi->keep_cache = 1;
-	fuse_reply_open(req, fi);
+	if ((fi->flags & O_DIRECT) && s->uncached_writes)
+		err = reply_open_direct(req, fi);
+	else
+		err = fuse_reply_open(req, fi);
+	/* Nobody waits for the answer any more: no release will come either. */
+	if (err == -ENOENT && is_writer(fi))
+		(void)g_atomic_int_dec_and_test(&s->writers);
 }
 
 /*
@@ -308,6 +316,24 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	(void)name;
 	(void)mode;
 	(void)rdev;
+	fuse_reply_err(req, EPERM);
+}
+
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
+		const char *name)
+{
+	(void)target;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
+	     const char *newname)
+{
+	(void)ino;
+	(void)newparent;
+	(void)newname;
 	fuse_reply_err(req, EPERM);
 }
 

@@ -68,7 +68,7 @@ static bool open_source(struct session *s, const struct mountopts *opt,
 static bool check_mountpoint(struct session *s, guint images, GError **error)
 {
 	const char *where = s->mountpoint;
-	struct stat st;
+	struct stat st, source;
 
 	if (stat(where, &st) < 0 && errno == ENOTCONN) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
@@ -87,6 +87,15 @@ static bool check_mountpoint(struct session *s, guint images, GError **error)
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
 			    "the mountpoint '%s' is neither a directory nor a "
 			    "regular file",
+			    where);
+		return false;
+	}
+	/* Nobody could reach the source to check it, nor wait for its lock. */
+	if (s->naked && stat(s->source, &source) == 0 &&
+	    source.st_dev == st.st_dev && source.st_ino == st.st_ino) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+			    "the mountpoint '%s' is the source itself; name "
+			    "another file or a directory",
 			    where);
 		return false;
 	}
