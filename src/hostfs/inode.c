@@ -14,6 +14,7 @@
 #include "hostfs_priv.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #define NSEC_END 1000000000u
@@ -27,12 +28,13 @@
  */
 static bool has_extra(const struct hostfile *hf)
 {
+	const size_t end = offsetof(struct ext2_inode_large, i_atime_extra) +
+			   sizeof(hf->inode->i_atime_extra);
 	size_t size = EXT2_INODE_SIZE(hf->fs->fs->super);
 
 	return size > EXT2_GOOD_OLD_INODE_SIZE &&
-	       inode_includes((size_t)EXT2_GOOD_OLD_INODE_SIZE +
-				      hf->inode->i_extra_isize,
-			      i_atime_extra);
+	       (size_t)EXT2_GOOD_OLD_INODE_SIZE + hf->inode->i_extra_isize >=
+		       end;
 }
 
 static struct timespec time_get(uint32_t low, uint32_t extra, bool extended)
