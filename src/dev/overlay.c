@@ -19,6 +19,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Reads of more whole blocks than this leave none behind. */
+#define KEEP_MAX 16
+
 /* The part of a request that lies in one block. */
 struct piece {
 	uint64_t block;
@@ -89,14 +92,18 @@ static size_t missing_run(struct overlay *ov, uint64_t block, size_t max)
 	return n;
 }
 
-/* One read of the lower device, straight into the caller's memory. */
+/*
+ * One read of the lower device, straight into the caller's memory. A long one
+ * is somebody who reads a table once (libext2fs all the group descriptors);
+ * keeping it would only push out what is read again and again.
+ */
 static int read_run(struct overlay *ov, uint8_t *buf, uint64_t block, size_t n)
 	REQUIRES(ov->lock)
 {
 	int ret = blkdev_pread(ov->lower, buf, n * ov->block_size,
 			       overlay_pos(ov, block));
 
-	for (size_t i = 0; !ret && i < n; i++)
+	for (size_t i = 0; !ret && n <= KEEP_MAX && i < n; i++)
 		remember(ov, block + i, buf + i * ov->block_size);
 	return ret;
 }

@@ -15,7 +15,8 @@
  * A dirty entry carries a caller-defined tag (the transaction uses it to order
  * its write-out). A write identical to what the block holds already is dropped:
  * it makes no entry dirty (libext2fs rewrites much that did not change).
- * Clean entries are a read cache, bounded by the limit of overlay_new().
+ * Clean entries are a read cache, bounded by the limit of overlay_new(); long
+ * reads pass it by.
  *
  * blkdev_flush() on it is 0 and does nothing: what is kept becomes durable
  * where its owner writes it. blkdev_discard() is -EOPNOTSUPP.
