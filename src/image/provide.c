@@ -29,6 +29,41 @@ struct provide {
 	bool zero;
 };
 
+static int count_holes(struct image *img, const struct provide *p,
+		       uint64_t *ret_blocks)
+{
+	lblk at = lblk_of_img_floor(img_off_at(p->pos), img->bits);
+	lblk stop = lblk_of_img_ceil(img_off_at(p->end), img->bits);
+	struct extent e;
+
+	for (*ret_blocks = 0; at.v < stop.v; at.v += e.len) {
+		int err = image_map_at(img, at, stop.v - at.v, false, &e);
+
+		if (err)
+			return err;
+		if (e.state == EXTENT_HOLE)
+			*ret_blocks += e.len;
+	}
+	return 0;
+}
+
+/*
+ * What cannot succeed changes nothing, rather than filling the host up and
+ * taking it all back. Blocks freed lately count once they are committed.
+ */
+static int check_room(struct image *img, const struct provide *p)
+{
+	uint64_t holes;
+	int err = count_holes(img, p, &holes);
+
+	if (err || holes <= hostfs_available(img->fs))
+		return err;
+	err = hostfs_commit(img->fs);
+	if (err)
+		return err;
+	return holes <= hostfs_available(img->fs) ? 0 : -ENOSPC;
+}
+
 static int provide_extents(struct image *img, const struct provide *p)
 {
 	lblk first = lblk_of_img_floor(img_off_at(p->pos), img->bits);
@@ -140,14 +175,15 @@ static int provide_locked(struct image *img, struct provide *p, uint64_t size,
 			  bool keep_size)
 {
 	bool extents = hostfile_extent_mapped(img->hf);
-	int err = 0;
+	int err;
 
-	if (p->end > size && !keep_size) {
+	if (keep_size && p->end > align_ceil(size, image_block_size(img)))
+		return -EOPNOTSUPP;
+	err = check_room(img, p);
+	if (!err && p->end > size && !keep_size) {
 		p->grow_to = p->end;
 		/* What the last block holds behind the end becomes visible. */
 		err = image_zero_mapped(img, size, p->end);
-	} else if (p->end > align_ceil(size, image_block_size(img))) {
-		err = -EOPNOTSUPP;
 	}
 	if (err)
 		return err;

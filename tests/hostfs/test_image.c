@@ -438,6 +438,25 @@ START_TEST(allocate_keeps_what_was_there)
 }
 END_TEST
 
+START_TEST(an_allocation_that_cannot_succeed_changes_nothing)
+{
+	struct hostfile_attr before, after;
+
+	open_kind(_i);
+	image_attr(h.img, &before);
+	ck_assert_int_eq(image_allocate(h.img, img_off_at(0), 1 << 30, false),
+			 -ENOSPC);
+	ck_assert_int_eq(image_zero(h.img, img_off_at(SIZE), 1 << 30, false),
+			 -ENOSPC);
+	image_attr(h.img, &after);
+	ck_assert_uint_eq(after.size, before.size);
+	ck_assert_uint_eq(after.blocks, before.blocks);
+	ck_assert_uint_eq(image_size(h.img), SIZE);
+	expect_pattern(8 * BS, 0);
+	finish();
+}
+END_TEST
+
 START_TEST(a_write_too_far_is_efbig)
 {
 	uint64_t max;
@@ -612,6 +631,7 @@ int main(void)
 	BOTH(zero_gives_blocks_that_read_as_zeros);
 	BOTH(zero_grows_unless_told_not_to);
 	BOTH(allocate_keeps_what_was_there);
+	BOTH(an_allocation_that_cannot_succeed_changes_nothing);
 	BOTH(a_write_too_far_is_efbig);
 	BOTH(a_full_host_shortens_a_write_then_refuses);
 	BOTH(a_pure_overwrite_and_its_flush_touch_no_metadata);

@@ -116,6 +116,18 @@ static void learn(struct crashlab *lab, unsigned op, uint64_t pos, uint64_t len,
 	}
 }
 
+/* It may have grown on the way, and a crash may find it so. */
+static void learn_growth(struct crashlab *lab, unsigned op, uint64_t end,
+			 bool keep)
+{
+	uint64_t size = oracle_size(lab->oracle);
+
+	if (keep || end <= size)
+		return;
+	oracle_resize(lab->oracle, op, end);
+	oracle_resize(lab->oracle, op, size);
+}
+
 static const char *do_write(struct crashlab *lab, unsigned op)
 {
 	uint64_t pos, len;
@@ -158,6 +170,7 @@ static const char *do_zero(struct crashlab *lab, unsigned op)
 	err = image_zero(lab->img, img_off_at(pos), len, keep);
 	if (err) {
 		ck_assert(err == -ENOSPC || err == -EOPNOTSUPP);
+		learn_growth(lab, op, pos + len, keep);
 		learn(lab, op, pos, len, "a zero-range");
 		return "zero-range, in part";
 	}
@@ -177,6 +190,7 @@ static const char *do_allocate(struct crashlab *lab, unsigned op)
 	err = image_allocate(lab->img, img_off_at(pos), len, keep);
 	if (err) {
 		ck_assert(err == -ENOSPC || err == -EOPNOTSUPP);
+		learn_growth(lab, op, pos + len, keep);
 		learn(lab, op, pos, len, "an allocation");
 		return "allocate, in part";
 	}
