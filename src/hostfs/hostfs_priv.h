@@ -144,6 +144,8 @@ char *gate_features(const struct ext2_super_block *super);
 /* @path as in hostfile_open(). */
 bool lookup_inode(struct hostfs *fs, const char *path, ext2_ino_t *ret,
 		  GError **error);
+/* The device block of the first mapped block of any inode, range-checked. */
+errcode_t lookup_first_block(ext2_filsys fs, ext2_ino_t ino, pblk *ret);
 
 /* ---- inode.c ---- */
 

@@ -132,6 +132,35 @@ static errcode_t find_entry(struct walk *w, const char *name, size_t len,
 /* ---- symbolic links ---- */
 
 /* The target of the link @ino; NULL when it makes no sense. */
+static int take_first(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count,
+		      blk64_t ref_block, int ref_offset, void *data)
+{
+	pblk *ret = data;
+
+	(void)fs;
+	(void)count;
+	(void)ref_block;
+	(void)ref_offset;
+	*ret = pblk_at(*block);
+	return BLOCK_ABORT;
+}
+
+errcode_t lookup_first_block(ext2_filsys fs, ext2_ino_t ino, pblk *ret)
+{
+	pblk found = { 0 };
+	errcode_t err = ext2fs_block_iterate3(
+		fs, ino, BLOCK_FLAG_READ_ONLY | BLOCK_FLAG_DATA_ONLY, NULL,
+		take_first, &found);
+
+	if (err)
+		return err;
+	if (found.v < fs->super->s_first_data_block || !found.v ||
+	    found.v >= ext2fs_blocks_count(fs->super))
+		return EXT2_ET_BAD_BLOCK_NUM;
+	*ret = found;
+	return 0;
+}
+
 static char *read_link(struct walk *w, ext2_ino_t ino, struct ext2_inode *inode,
 		       errcode_t *ret_err)
 {
@@ -139,7 +168,7 @@ static char *read_link(struct walk *w, ext2_ino_t ino, struct ext2_inode *inode,
 	uint64_t len = EXT2_I_SIZE(inode);
 	g_autofree char *buf = g_malloc0((gsize)fs->blocksize + 1);
 	size_t inline_len = 0;
-	blk64_t block = 0;
+	pblk block;
 
 	*ret_err = EXT2_ET_SYMLINK_LOOP;
 	if (!len || len >= fs->blocksize)
@@ -154,10 +183,10 @@ static char *read_link(struct walk *w, ext2_ino_t ino, struct ext2_inode *inode,
 		*ret_err = 0;
 		memcpy(buf, inode->i_block, MIN(len, sizeof(inode->i_block)));
 	} else {
-		*ret_err =
-			ext2fs_bmap2(fs, ino, inode, NULL, 0, 0, NULL, &block);
+		*ret_err = lookup_first_block(fs, ino, &block);
 		if (!*ret_err)
-			*ret_err = io_channel_read_blk64(fs->io, block, 1, buf);
+			*ret_err =
+				io_channel_read_blk64(fs->io, block.v, 1, buf);
 	}
 	if (*ret_err)
 		return NULL;

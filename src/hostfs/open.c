@@ -148,31 +148,16 @@ static bool open_ext2fs(struct hostfs *fs, GError **error)
 	return false;
 }
 
-static int first_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count,
-		       blk64_t ref_block, int ref_offset, void *data)
-{
-	pblk *ret = data;
-
-	(void)fs;
-	(void)count;
-	(void)ref_block;
-	(void)ref_offset;
-	*ret = pblk_at(*block);
-	return BLOCK_ABORT;
-}
-
 /* The superblock of an internal journal. Returns 0, -EUCLEAN, -EIO. */
 static int read_journal_super(struct hostfs *fs, struct journal_super *ret)
 {
-	pblk block = pblk_at(0);
-	errcode_t err = ext2fs_block_iterate3(
-		fs->fs, fs->fs->super->s_journal_inum,
-		BLOCK_FLAG_READ_ONLY | BLOCK_FLAG_DATA_ONLY, NULL, first_block,
-		&block);
+	pblk block;
+	errcode_t err = lookup_first_block(
+		fs->fs, fs->fs->super->s_journal_inum, &block);
 
 	if (err)
 		return errcode_to_errno(err);
-	if (!block.v || hostfs_owns(fs, block, 1))
+	if (hostfs_owns(fs, block, 1))
 		return -EUCLEAN;
 	return blkdev_pread(fs->meta_dev, ret, sizeof(*ret),
 			    dev_of_pblk(block, fs->bits));
