@@ -142,6 +142,43 @@ pblk *overlay_list_dirty(struct overlay *ov, unsigned tag, size_t *ret_count)
 	return list;
 }
 
+static void push_entry(struct overlay *ov, const struct overlay_entry *from)
+	REQUIRES(ov->lock)
+{
+	struct overlay_entry *e = overlay_entry_find(ov, from->block);
+
+	if (!e) {
+		e = overlay_entry_new(ov, from->block);
+		overlay_entry_insert(ov, e, true);
+	}
+	memcpy(e->data, from->data, ov->block_size);
+	overlay_entry_set_dirty(ov, e, from->tag);
+}
+
+pblk *overlay_push(struct overlay *ov, struct overlay *below, size_t *ret_count)
+{
+	size_t n = 0;
+	pblk *list;
+
+	g_assert(ov->lower == &below->dev &&
+		 ov->block_size == below->block_size);
+	mutex_lock(&ov->lock);
+	mutex_lock(&below->lock);
+	list = g_new(pblk, ov->dirty.length + 1);
+	while (ov->dirty.head) {
+		struct overlay_entry *e = ov->dirty.head->data;
+
+		list[n++] = pblk_at(e->block);
+		push_entry(below, e);
+		overlay_entry_set_clean(ov, e);
+	}
+	mutex_unlock(&below->lock);
+	mutex_unlock(&ov->lock);
+	qsort(list, n, sizeof(*list), compare_blocks);
+	*ret_count = n;
+	return list;
+}
+
 int overlay_write_out(struct overlay *ov, struct blkdev *target, unsigned tag)
 {
 	g_autofree pblk *list = NULL;

@@ -73,6 +73,16 @@ pblk *overlay_list_dirty(struct overlay *ov, unsigned tag, size_t *ret_count);
 void overlay_drop(struct overlay *ov, pblk block);
 
 /*
+ * Hand all dirty blocks down to @below, the overlay that is the lower device of
+ * @ov: they are dirty there, with their tags, and clean here. For two stages of
+ * a change: what runs above, what is on its way out below. Does no I/O, cannot
+ * fail; readers of @ov see the same all the time. Returns the blocks,
+ * ascending (never NULL, g_free()); *ret_count of them.
+ */
+pblk *overlay_push(struct overlay *ov, struct overlay *below,
+		   size_t *ret_count);
+
+/*
  * Write all dirty blocks with tag @tag to @target (its blocks at the same
  * positions), ascending, neighbours in one write of at most 1 MiB (of one block
  * where that is larger), and make them clean. Not flushed. Stops at the first

@@ -372,6 +372,79 @@ START_TEST(block_changed_while_it_is_written_out_stays_dirty)
 }
 END_TEST
 
+/* Two stages: what is pushed is dirty below, and nobody sees a difference. */
+START_TEST(pushed_blocks_are_dirty_below_and_read_the_same)
+{
+	struct overlay *top = overlay_new(dev, BS, 2);
+	uint8_t buf[BS];
+	g_autofree pblk *list = NULL;
+	size_t n;
+
+	for (unsigned i = 9; i >= 3; i -= 3) {
+		memset(buf, (int)i, BS);
+		ck_assert_int_eq(overlay_put_block(top, pblk_at(i), buf, i), 0);
+	}
+	put(6, 0xee, 1); /* an older content of the same block */
+	list = overlay_push(top, ov, &n);
+	ck_assert_uint_eq(n, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(list[i].v, 3 * (i + 1));
+		ck_assert(overlay_is_dirty(ov, list[i]));
+		ck_assert_uint_eq(overlay_dirty_count_tag(ov, 3 * (i + 1)), 1);
+		ck_block(list[i].v, (int)list[i].v);
+	}
+	ck_assert_uint_eq(overlay_dirty_count(top), 0);
+	ck_assert_uint_eq(overlay_dirty_count(ov), 3);
+	for (unsigned i = 3; i <= 9; i += 3) {
+		ck_assert_int_eq(overlay_get_block(top, pblk_at(i), buf), 0);
+		ck_assert_uint_eq(buf[0], i);
+		ck_assert_uint_eq(buf[BS - 1], i);
+	}
+	overlay_unref(top);
+}
+END_TEST
+
+START_TEST(changes_above_a_pushed_block_leave_it_alone)
+{
+	struct overlay *top = overlay_new(dev, BS, 2);
+	uint8_t buf[BS];
+	size_t n;
+
+	memset(buf, 1, BS);
+	ck_assert_int_eq(overlay_put_block(top, pblk_at(5), buf, 0), 0);
+	g_free(overlay_push(top, ov, &n));
+	memset(buf, 2, BS);
+	ck_assert_int_eq(overlay_put_block(top, pblk_at(5), buf, 0), 0);
+	ck_block(5, 1);
+	ck_assert_int_eq(overlay_write_out(ov, fault, 0), 0);
+	ck_assert_uint_eq(memdev_bytes(mem)[5 * BS], 1);
+	ck_assert_int_eq(overlay_get_block(top, pblk_at(5), buf), 0);
+	ck_assert_uint_eq(buf[0], 2);
+	ck_assert_uint_eq(overlay_dirty_count(top), 1);
+	overlay_unref(top);
+}
+END_TEST
+
+START_TEST(pushing_reads_and_writes_nothing)
+{
+	struct overlay *top = overlay_new(dev, BS, 0);
+	uint8_t buf[BS];
+	uint64_t reads;
+	size_t n;
+
+	memset(buf, 0xff, BS);
+	for (unsigned i = 0; i < 40; i++)
+		ck_assert_int_eq(overlay_put_block(top, pblk_at(i), buf, 0), 0);
+	reads = lower_reads();
+	faultdev_arm(fault, FAULTDEV_ANY, 1, EIO, FAULTDEV_PERSISTENT);
+	g_free(overlay_push(top, ov, &n));
+	ck_assert(!faultdev_fired(fault));
+	ck_assert_uint_eq(lower_reads(), reads);
+	ck_assert_uint_eq(n, 40);
+	overlay_unref(top);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("overlay");
@@ -399,6 +472,9 @@ int main(void)
 	tcase_add_test(tc, write_out_writes_at_most_a_mebibyte_at_once);
 	tcase_add_test(tc, block_changed_while_it_is_written_out_stays_dirty);
 	tcase_add_test(tc, error_in_write_out_leaves_the_rest_dirty);
+	tcase_add_test(tc, pushed_blocks_are_dirty_below_and_read_the_same);
+	tcase_add_test(tc, changes_above_a_pushed_block_leave_it_alone);
+	tcase_add_test(tc, pushing_reads_and_writes_nothing);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
