@@ -2,10 +2,15 @@
 /*
  * One transaction on its way into the log:
  *
- *   revoke block*, (descriptor, data block*)*   gathered, at most 1 MiB a write
+ *   revoke block*, (descriptor, data block*)*,
+ *   zeros where the commit block will be        gathered, at most 1 MiB a write
  *   flush
  *   commit block
  *   flush
+ *
+ * The zeros make a torn commit block harmless: what it holds lies in its first
+ * sector, and the rest of the block is zero before and after. Over whatever an
+ * older lap left there, its checksum would be wrong, and that is damage.
  *
  * A descriptor and its data blocks are in memory together, since the descriptor
  * holds the sums of blocks that come behind it; so a group is never larger than
@@ -206,6 +211,15 @@ static int add_revokes(struct batch *b, const struct jlog_tx *tx)
 
 /* ---- the whole ---- */
 
+static int add_zeros(struct batch *b)
+{
+	int err = batch_left(b) ? 0 : batch_write(b);
+
+	if (!err)
+		memset(batch_add(b), 0, b->log->block_size);
+	return err;
+}
+
 /* The time is real time: recovery compares it to tell old blocks from new. */
 static void add_commit(struct batch *b)
 {
@@ -243,11 +257,14 @@ int jlog_write(struct jlog *log, const struct jlog_tx *tx)
 	if (!err)
 		err = add_blocks(&b, tx);
 	if (!err)
+		err = add_zeros(&b);
+	if (!err)
 		err = batch_write(&b);
 	if (!err)
 		err = blkdev_flush(journal_dev(log->j));
 	if (err)
 		return err;
+	b.start--;
 	add_commit(&b);
 	err = batch_write(&b);
 	if (!err)

@@ -240,7 +240,7 @@ struct journal *journal_open(struct blkdev *dev, const struct journal_run *runs,
 			     GError **error)
 {
 	struct journal *j = g_new0(struct journal, 1);
-	uint64_t total;
+	uint64_t total = 0;
 
 	g_assert(block_bits >= 10 && block_bits <= 16);
 	j->dev = blkdev_ref(dev);

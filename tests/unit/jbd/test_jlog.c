@@ -6,6 +6,7 @@
  */
 #include "log_bed.h"
 
+#include <rawmap/base/bytes.h>
 #include <rawmap/dev/blkdev.h>
 
 #include <errno.h>
@@ -176,7 +177,9 @@ START_TEST(a_commit_is_two_flushes_with_the_commit_block_between)
 	expect_steps(&lb, two, 2);
 	events = recdev_events(lb.bed.dev);
 	e = events->pdata[1];
-	ck_assert_uint_eq(e->len, (1 + 1 + 20) << 12);
+	ck_assert_uint_eq(e->len, (1 + 1 + 20 + 1) << 12);
+	/* Where the commit block will be: zeros, so that it may be torn. */
+	ck_assert(bytes_are_zero(e->bytes + ((1 + 1 + 20) << 12), 1 << 12));
 	e = events->pdata[3];
 	ck_assert_uint_eq(e->len, 1 << 12);
 	ck_assert_uint_eq(be32_at(e->bytes + 4), 2);
