@@ -45,6 +45,16 @@ void mutex_lock(struct mutex *m) NO_TSA
 	must(pthread_mutex_lock(&m->m), "pthread_mutex_lock");
 }
 
+bool mutex_trylock(struct mutex *m) NO_TSA
+{
+	int err = pthread_mutex_trylock(&m->m);
+
+	if (err == EBUSY)
+		return false;
+	must(err, "pthread_mutex_trylock");
+	return true;
+}
+
 void mutex_unlock(struct mutex *m) NO_TSA
 {
 	must(pthread_mutex_unlock(&m->m), "pthread_mutex_unlock");

@@ -7,7 +7,8 @@
  * search or a release needs them, never all of them; libext2fs' own bitmaps
  * stay unread.
  *
- * Invariants: alloc.reserved and pending_blocks are the sums over the groups;
+ * Invariants: alloc.reserved is the sum over the groups, so is pending_blocks
+ * plus frozen_blocks;
  * a block is handed out only while its used and its busy bit are clear, so a
  * released one is not before alloc_committed(); no run crosses a group's end;
  * a block of the filesystem itself is never handed out nor taken back,
@@ -34,6 +35,7 @@ struct alloc *alloc_new(struct hostfs *fs)
 					  (GDestroyNotify)group_free);
 	g_queue_init(&a->idle);
 	a->pending = g_array_new(FALSE, FALSE, sizeof(struct run));
+	a->frozen = g_array_new(FALSE, FALSE, sizeof(struct run));
 	return a;
 }
 
@@ -43,6 +45,7 @@ void alloc_free(struct alloc *a)
 		return;
 	g_hash_table_destroy(a->groups);
 	g_array_unref(a->pending);
+	g_array_unref(a->frozen);
 	g_free(a);
 }
 
@@ -185,6 +188,8 @@ static int release_part(struct alloc *a, uint32_t index, struct bits b)
 			ext2fs_group_first_block2(a->fs->fs, index) + b.start,
 			"a file's blocks were free already");
 	group_set_released(a, g, b, true);
+	if (alloc_clears_at_once(a))
+		group_set_used(a, g, b.start, b.len, false, true);
 	group_settle(a, g);
 	return 0;
 }
@@ -231,6 +236,8 @@ undo: /* What has a busy bit is still in memory. */
 		struct group *g = group_held(a, alloc_next_part(a, &done, &b));
 
 		group_set_released(a, g, b, false);
+		if (alloc_clears_at_once(a))
+			group_set_used(a, g, b.start, b.len, true, true);
 		group_settle(a, g);
 	}
 	return err;
@@ -243,6 +250,10 @@ static uint64_t available(const struct alloc *a, uint64_t keep)
 
 	if (!u64_add(a->reserved, a->promised, &taken) ||
 	    !u64_add(taken, keep, &taken))
+		return 0;
+	/* Their bits are clear, and yet nobody may have them. */
+	if (alloc_clears_at_once(a) &&
+	    !u64_add(taken, alloc_pending(a) + alloc_draining(a), &taken))
 		return 0;
 	return count > taken ? count - taken : 0;
 }
@@ -273,6 +284,16 @@ void alloc_unpromise(struct alloc *a, uint64_t blocks)
 uint64_t alloc_pending(const struct alloc *a)
 {
 	return a->pending_blocks;
+}
+
+uint64_t alloc_draining(const struct alloc *a)
+{
+	return a->frozen_blocks;
+}
+
+bool alloc_clears_at_once(const struct alloc *a)
+{
+	return a->fs->jlog;
 }
 
 bool alloc_dirty(const struct alloc *a)

@@ -184,6 +184,8 @@ uint32_t group_free_blocks(struct alloc *a, uint32_t index)
 	if (!count)
 		return 0;
 	g = g_hash_table_lookup(a->groups, GUINT_TO_POINTER(index));
+	if (g && alloc_clears_at_once(a))
+		count -= g->released;
 	return g ? count - g->reserved : count;
 }
 

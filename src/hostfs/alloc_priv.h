@@ -31,7 +31,7 @@ struct group {
 	uint32_t index;
 	uint32_t blocks;   /* the last group may be shorter */
 	uint32_t reserved; /* blocks with used 0, busy 1 */
-	uint32_t released; /* blocks with used 1, busy 1 */
+	uint32_t released; /* the other blocks with busy 1 */
 	uint32_t longest;  /* no free run is longer than this */
 	bool dirty;	   /* used changed since the last store */
 	bool urgent;	   /* of that, something was published */
@@ -45,8 +45,9 @@ struct alloc {		    /* all guarded by hostfs.lock */
 	struct hostfs *fs;  /* set once */
 	GHashTable *groups; /* index to struct group, owned */
 	GQueue idle;	    /* used last at the head */
-	GArray *pending;    /* struct run: released */
-	uint64_t pending_blocks, reserved, promised;
+	GArray *pending; /* struct run: released by the running transaction */
+	GArray *frozen;	 /* the same of the one that is being committed */
+	uint64_t pending_blocks, frozen_blocks, reserved, promised;
 	uint32_t dirty_groups, urgent_groups, released_groups;
 	bool corrupt_said;
 };
@@ -77,7 +78,10 @@ struct group *group_held(struct alloc *a, uint32_t index);
 uint32_t group_free_blocks(struct alloc *a, uint32_t index);
 /* Busy bits on or off; the caller keeps the counts. */
 void group_set_busy(struct group *g, uint32_t start, uint32_t len, bool on);
-/* The same for blocks that become released or are no more, counted. */
+/*
+ * The same for blocks that become released or are no more (free again, or, to
+ * undo it, used), counted.
+ */
 void group_set_released(struct alloc *a, struct group *g, struct bits b,
 			bool on);
 /*
@@ -100,5 +104,9 @@ int alloc_corrupt(struct alloc *a, uint64_t block, const char *what);
 bool alloc_urgent(const struct alloc *a);
 /* Groups that a commit would let go: dirty ones, and with released blocks. */
 uint64_t alloc_held(const struct alloc *a);
+/* What is being committed: valid until alloc_committed(). */
+const struct run *alloc_frozen(const struct alloc *a, size_t *ret_n);
+/* Do the bits of a block clear in the commit that frees it? */
+bool alloc_clears_at_once(const struct alloc *a);
 
 #endif

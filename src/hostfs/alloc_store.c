@@ -4,8 +4,10 @@
  *
  * Before it: every dirty group's bitmap, the descriptor blocks that they are
  * in, and the superblock go into the overlay; what did not change is not
- * touched, so the cost does not depend on the size of the host. After it:
- * released blocks become free in memory; that alone makes nothing urgent.
+ * touched, so the cost does not depend on the size of the host. The blocks
+ * released so far are frozen with it; others may be released while it is
+ * written. After it: the frozen ones become free in memory; where their bits
+ * clear only now, that alone makes nothing urgent.
  *
  * Runs under hostfs.lock.
  */
@@ -57,7 +59,8 @@ static void free_run(struct alloc *a, struct run r)
 		struct group *g = group_held(a, alloc_next_part(a, &r, &b));
 
 		group_set_released(a, g, b, false);
-		group_set_used(a, g, b.start, b.len, false, false);
+		if (!alloc_clears_at_once(a))
+			group_set_used(a, g, b.start, b.len, false, false);
 		group_settle(a, g);
 	}
 }
@@ -87,13 +90,27 @@ int alloc_store(struct alloc *a)
 	return err ? err : tx_store_super(a->fs);
 }
 
+void alloc_freeze(struct alloc *a)
+{
+	GArray *empty = a->frozen;
+
+	g_assert(!empty->len);
+	a->frozen = a->pending;
+	a->frozen_blocks = a->pending_blocks;
+	a->pending = empty;
+	a->pending_blocks = 0;
+}
+
+const struct run *alloc_frozen(const struct alloc *a, size_t *ret_n)
+{
+	*ret_n = a->frozen->len;
+	return (const struct run *)(void *)a->frozen->data;
+}
+
 void alloc_committed(struct alloc *a)
 {
-	for (guint i = 0; i < a->pending->len; i++) {
-		struct run r = g_array_index(a->pending, struct run, i);
-
-		free_run(a, r);
-	}
-	g_array_set_size(a->pending, 0);
-	a->pending_blocks = 0;
+	for (guint i = 0; i < a->frozen->len; i++)
+		free_run(a, g_array_index(a->frozen, struct run, i));
+	g_array_set_size(a->frozen, 0);
+	a->frozen_blocks = 0;
 }

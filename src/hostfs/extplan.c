@@ -5,7 +5,8 @@
  *
  *   a node that becomes         its place
  *   unchanged                   stays; nothing above it changes either
- *   changed, new in this tx     stays: no crash can see it half done
+ *   changed, new in this tx     stays: no crash can see it half done; with a
+ *                               journal so does every other
  *   changed, on the source      a new block; without one, in place (*)
  *   too full                    itself and one more new block
  *   empty                       none; its parent loses the entry
@@ -135,7 +136,7 @@ static int plan_node(struct edit *ed, struct level *old, const GArray *entries,
 	struct extent index;
 	int err = 0;
 
-	if (old && meta_is_new(ed->hf->fs, old->block)) {
+	if (old && meta_in_place(ed->hf->fs, old->block)) {
 		p.fresh = false;
 	} else {
 		err = take_block(ed, &p.block);

@@ -43,7 +43,7 @@ int hostfile_enter(struct hostfile *hf, const struct extent *e,
 
 int hostfile_make_room(struct hostfile *hf)
 {
-	if (!alloc_pending(hf->fs->alloc))
+	if (!alloc_pending(hf->fs->alloc) && !alloc_draining(hf->fs->alloc))
 		return -ENOSPC;
 	return tx_commit(hf->fs);
 }
@@ -117,6 +117,9 @@ static int reserve_locked(struct hostfile *hf, const struct extent *e,
 
 	if (err)
 		return err;
+	/* Runs are few and small beside the tree blocks they may need. */
+	if (fill->n && !hostfile_fits_tx(hf, fill->promised + fill->n))
+		return -E2BIG;
 	end = u64_min(
 		end,
 		lblk_of_img_ceil(img_off_at(hf->max_size), hf->fs->bits).v);
@@ -250,7 +253,7 @@ static int publish_locked(struct hostfile *hf, struct fill *fill,
 			  uint64_t new_size)
 {
 	struct alloc *a = hf->fs->alloc;
-	int err = tx_may_change(hf->fs);
+	int err = tx_start(hf->fs);
 
 	if (err)
 		return err;
@@ -271,8 +274,6 @@ static int publish_locked(struct hostfile *hf, struct fill *fill,
 		extmap_set(hf->map, &run);
 	}
 	inode_changed(hf);
-	/* Published; a commit that fails here breaks the host and says so. */
-	(void)tx_relieve(hf->fs);
 	memset(fill, 0, sizeof(*fill));
 	return 0;
 }

@@ -3,7 +3,7 @@
  * An open host: what it says about itself, and the public doors to the
  * transaction and the guard.
  */
-#include "hostfs_priv.h"
+#include "tx_priv.h"
 
 #include <rawmap/base/bytes.h>
 
@@ -113,31 +113,38 @@ uint64_t hostfs_available(struct hostfs *fs)
 	return blocks;
 }
 
-/*
- * With nothing pending the flush is done without the lock, so that nobody waits
- * for it; then no mapping depends on what it makes durable.
- */
 int hostfs_sync(struct hostfs *fs)
 {
-	bool pending;
-	int err = 0;
+	int err;
 
-	if (g_atomic_int_get(&fs->failed))
-		return -EROFS;
+	if (fs->readonly)
+		return blkdev_flush(fs->dev);
 	mutex_lock(&fs->lock);
-	pending = !fs->readonly && tx_pending(fs);
-	if (pending)
-		err = tx_commit(fs);
+	err = tx_sync(fs);
 	mutex_unlock(&fs->lock);
-	if (pending)
-		return err;
+	return err;
+}
 
-	err = blkdev_flush(fs->dev);
-	if (err && !fs->readonly) {
-		mutex_lock(&fs->lock);
-		tx_fail(fs, err, "flush");
-		mutex_unlock(&fs->lock);
-	}
+bool hostfs_flush_begin(struct hostfs *fs)
+{
+	bool begun;
+
+	if (fs->readonly)
+		return true;
+	if (!mutex_trylock(&fs->lock))
+		return false;
+	begun = tx_flush_begin(fs);
+	mutex_unlock(&fs->lock);
+	return begun;
+}
+
+int hostfs_flush_end(struct hostfs *fs, int err)
+{
+	if (fs->readonly)
+		return err;
+	mutex_lock(&fs->lock);
+	err = tx_flush_end(fs, err);
+	mutex_unlock(&fs->lock);
 	return err;
 }
 
@@ -147,10 +154,20 @@ int hostfs_commit(struct hostfs *fs)
 
 	if (fs->readonly)
 		return 0;
-	if (g_atomic_int_get(&fs->failed))
-		return -EROFS;
 	mutex_lock(&fs->lock);
 	err = tx_commit(fs);
+	mutex_unlock(&fs->lock);
+	return err;
+}
+
+int hostfs_tick(struct hostfs *fs)
+{
+	int err;
+
+	if (fs->readonly)
+		return 0;
+	mutex_lock(&fs->lock);
+	err = tx_dirty(fs) ? tx_commit(fs) : tx_idle(fs);
 	mutex_unlock(&fs->lock);
 	return err;
 }
@@ -218,7 +235,9 @@ void hostfs_stats(struct hostfs *fs, struct hostfs_stats *ret)
 	mutex_lock(&fs->lock);
 	*ret = fs->stats;
 	ret->pending_blocks = overlay_dirty_count(fs->meta);
-	ret->pending_free = fs->alloc ? alloc_pending(fs->alloc) : 0;
+	if (fs->alloc)
+		ret->pending_free =
+			alloc_pending(fs->alloc) + alloc_draining(fs->alloc);
 	ret->failed = g_atomic_int_get(&fs->failed);
 	mutex_unlock(&fs->lock);
 }

@@ -13,7 +13,9 @@
  *   inode.c     a hostfile's inode: attributes, times, size, write-back
  *   syszone.c   where the filesystem's own blocks lie: the guard
  *   alloc.c     bitmaps, group by group; reserve, publish, release
- *   tx.c        the running transaction and its commit
+ *   jmap.c      where the journal lies
+ *   recover.c   replay on disk: may it be done (recover_apply.c does it)
+ *   tx.c        the running transaction (tx_priv.h lists its files)
  *   load.c      filling a hostfile's cache  check.c     the whole of it, tests
  *   extload.c   reading extent trees        extedit.c   changing them
  *   indload.c   reading indirect trees      indedit.c   changing them
@@ -23,7 +25,14 @@
  *
  * Everything below runs under hostfs.lock but where it says otherwise.
  *
- * How metadata reaches the source (no journal in use):
+ * Metadata has two stages in memory, one overlay over the other: meta is what
+ * the running transaction changed, stable what was committed and is not home
+ * yet. A commit freezes the first, hands it down to the second, and writes it
+ * from there without the lock. With a journal every tree block is changed in
+ * place, a commit is one journal transaction (journalled.c), and what follows
+ * is different in all points but one: freed blocks become reusable behind it.
+ *
+ * How metadata reaches the source without a journal:
  *
  *   written by                        tag        goes out
  *   bitmaps, descriptors, superblock  TX_FIRST   epoch 1, with the data before it
@@ -34,7 +43,7 @@
  *   then freed blocks become reusable, and their bitmap bits clear: they go
  *   out with the next commit; a crash before it only leaks them.
  *
- * Extent trees are changed by copying: a tree block that is on the source is
+ * There extent trees are changed by copying: a tree block that is on the source is
  * never changed in place; its first change in a transaction moves it to a new
  * block, its parent is changed to point there, up to the inode, whose one
  * block then switches the whole tree at once. So after a crash an extent file
@@ -59,31 +68,43 @@
 enum tx_tag { TX_FIRST, TX_SECOND };
 
 struct alloc;
+struct jlog;
+struct journal;
 struct syszone;
 
 struct hostfs {
 	struct mutex lock;
 	ext2_filsys fs;		 /* guarded by lock */
 	struct blkdev *dev;	 /* set once: the source; data goes here */
-	struct overlay *meta;	 /* set once: metadata goes here */
+	struct overlay *stable;	 /* set once: metadata of commits */
+	struct overlay *meta;	 /* set once: over stable; metadata goes here */
 	struct blkdev *meta_dev; /* set once: overlay_blkdev(meta) */
 	char *name;		 /* set once: for sentences */
 	unsigned bits;		 /* set once: log2 of the block size */
 	uint32_t block_size;	 /* set once */
 	bool readonly;		 /* set once */
 	bool use_reserved;	 /* set once */
+	bool discard;		 /* set once */
 	bool has_csum;		 /* set once: metadata_csum */
 
 	struct syszone *zone; /* set once */
 	/* atomic; NULL until something is to be written, then set once */
 	struct syszone *journal_zone;
-	struct alloc *alloc;	   /* NULL on a read-only host */
-	GPtrArray *files;	   /* open hostfiles, borrowed; guarded */
-	GHashTable *new_blocks;	   /* tree blocks taken by the running
+	struct alloc *alloc;	 /* NULL on a read-only host */
+	GPtrArray *files;	 /* open hostfiles, borrowed; guarded */
+	GHashTable *new_blocks;	 /* tree blocks taken by the running
 					   transaction (u64 set); guarded */
-	bool marked;		   /* "not clean" is durable on the source */
-	bool super_dirty;	   /* the superblock must go out (features) */
-	gint failed;		   /* atomic: 0 or a positive errno */
+	struct journal *journal; /* set once: NULL without, or read-only */
+	struct jlog *jlog;	 /* set once, with journal; the leader's */
+	GArray *dropped;	 /* pblk: tree blocks freed by the running
+				    transaction, with a journal; guarded */
+	struct cond cycle;	 /* with lock: one of the next three changed */
+	bool busy;		 /* a commit's I/O is under way; guarded */
+	uint64_t started, done;	 /* cycles (commit.c); guarded */
+	bool marked;		 /* "not clean" is durable on the source */
+	bool error_marked;	 /* the source knows that it failed */
+	bool super_dirty;	 /* the superblock must go out (features) */
+	gint failed;		 /* atomic: 0 or a positive errno */
 	struct hostfs_stats stats; /* guarded */
 };
 
@@ -174,15 +195,28 @@ bool syszone_touches(const struct syszone *zone, pblk start, uint64_t len);
 /* The same for all zones of the host that are there. Takes no lock. */
 bool hostfs_owns(const struct hostfs *fs, pblk start, uint64_t len);
 
+/* ---- jmap.c ---- */
+
+/*
+ * Where the internal journal lies: its blocks in order, of struct journal_run,
+ * appended to @runs; the blocks of its own tree, of pblk, to @tree (may be
+ * NULL). Everything is inside the filesystem. The host has one. Returns 0,
+ * -EUCLEAN (holes, impossible numbers, more blocks than the filesystem), -EIO.
+ */
+int jmap_read(ext2_filsys fs, GArray *runs, GArray *tree);
+
 /* ---- alloc.c ---- */
 /*
  *   a block is    used bit   busy bit   listed      counted free
  *   free          0          0                      yes
  *   reserved      0          1                      yes
  *   used          1          0                      no
- *   released      1          0          pending     no
+ *   released      1          1          pending     no
+ *     journal     0          1          pending     yes
  *
- * "used" is what the commit writes. Groups are loaded one by one when needed;
+ * "used" is what the commit writes. A released block cannot be had before its
+ * commit is durable. With a journal the commit that frees it clears its bit;
+ * without one that is left for the next. Groups are loaded one by one when needed;
  * clean ones with no busy bit are evicted.
  */
 struct alloc *alloc_new(struct hostfs *fs);
@@ -211,14 +245,17 @@ uint64_t alloc_available_meta(const struct alloc *a);
 /* Put @blocks of future tree blocks aside / return them (used or not). */
 void alloc_promise(struct alloc *a, uint64_t blocks);
 void alloc_unpromise(struct alloc *a, uint64_t blocks);
-/* Blocks in the pending list. */
+/* Blocks released by the running transaction; by the one being committed. */
 uint64_t alloc_pending(const struct alloc *a);
+uint64_t alloc_draining(const struct alloc *a);
 /* Are there groups that the next store would write? */
 bool alloc_dirty(const struct alloc *a);
 /* Put dirty bitmaps, their descriptors (checksums) and the superblock's counts
    into the overlay, TX_FIRST. Returns 0, -EIO. */
 int alloc_store(struct alloc *a);
-/* The commit is durable: released blocks become free; their groups are dirty. */
+/* What was released so far is the commit's: behind alloc_store(). */
+void alloc_freeze(struct alloc *a);
+/* The commit is durable: what was frozen becomes free. */
 void alloc_committed(struct alloc *a);
 
 /* ---- tx.c ---- */
@@ -237,23 +274,47 @@ int meta_alloc(struct hostfs *fs, pblk goal, pblk *ret);
 /* Release a tree block: out of the overlay, reusable after the commit. */
 int meta_free(struct hostfs *fs, pblk block);
 bool meta_is_new(struct hostfs *fs, pblk block);
+/* May the block change where it is, without danger if we die half way? */
+bool meta_in_place(struct hostfs *fs, pblk block);
 
 /* Copy fs->fs->super with checksum into the overlay, TX_FIRST. */
 int tx_store_super(struct hostfs *fs);
-/* The commit described above; 0 at once when nothing is pending. */
+/*
+ * Commit what is pending, times too; waits for a commit that is under way. 0 at
+ * once when nothing is pending. Lets go of the lock; everything published
+ * before the call is in a finished commit when it returns 0. Else -EROFS (the
+ * host is broken), or the errno that broke it.
+ */
 int tx_commit(struct hostfs *fs);
+/*
+ * Durable: all data written and everything published before the call. Shares
+ * its commit, or flush, with others that wait. Lets go of the lock. Returns as
+ * tx_commit().
+ */
+int tx_sync(struct hostfs *fs);
+/* A cycle that is one flush, done by the caller: see hostfs_flush_begin(). */
+bool tx_flush_begin(struct hostfs *fs);
+int tx_flush_end(struct hostfs *fs, int err);
+/* Nobody does anything: take home what was committed. Returns as tx_commit(). */
+int tx_idle(struct hostfs *fs);
 /* Anything but times pending? */
 bool tx_pending(struct hostfs *fs);
 /*
- * To be called before a change: 0 or -EROFS (readonly, broken). The first time
- * it completes the zones of the guard; -EUCLEAN, -EIO when they cannot be had.
+ * To be called before a small change (one inode, a reservation): 0 or -EROFS
+ * (readonly, broken). The first time it completes the zones of the guard;
+ * -EUCLEAN, -EIO when they cannot be had.
  */
 int tx_may_change(struct hostfs *fs);
-/* Commit if the transaction has grown over its bound. */
-int tx_relieve(struct hostfs *fs);
+/*
+ * The same before a change of up to tx_op_blocks() blocks, tree blocks, bitmaps
+ * and descriptors together: makes room for it in the transaction, by a commit
+ * if need be. May let go of the lock. Returns as tx_may_change() or tx_commit().
+ */
+int tx_start(struct hostfs *fs);
+unsigned tx_op_blocks(struct hostfs *fs);
 /* The host is broken: says so once (@what failed with @err, a -errno). */
 void tx_fail(struct hostfs *fs, int err, const char *what);
-/* Clean unmount: commit, mark clean, flush. */
+/* Clean unmount: commit, everything home, mark clean, flush. */
 int tx_finish(struct hostfs *fs);
 
 /* ---- extload.c, indload.c ---- */
@@ -316,6 +377,8 @@ pblk hostfile_inode_goal(struct hostfile *hf);
 pblk hostfile_tree_goal(struct hostfile *hf, pblk near);
 /* exttree_worst() or indtree_worst(). */
 uint64_t hostfile_tree_worst(struct hostfile *hf, uint64_t len);
+/* May one operation change so many tree blocks? */
+bool hostfile_fits_tx(struct hostfile *hf, uint64_t tree_blocks);
 /*
  * Reserve one run for the hole [@at, +@max), near the file's other blocks
  * (@fill: those not entered yet, may be NULL), and promise the tree blocks that

@@ -10,9 +10,8 @@
  * writes stays in the overlay. ext2fs_flush() and ext2fs_close() are never
  * called: they write what no commit ordered.
  */
-#include "hostfs_priv.h"
+#include "tx_priv.h"
 
-#include <rawmap/base/endian.h>
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
 
@@ -25,19 +24,6 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "rawmap reads ext structures in place: little-endian machines only"
 #endif
-
-/*
- * The head of a journal's superblock (fs/jbd2, include/linux/jbd2.h,
- * journal_superblock_t), big-endian.
- */
-struct journal_super {
-	be32 magic, blocktype, header_sequence;
-	be32 blocksize, maxlen, first;
-	be32 sequence, start;
-	be32 error;
-};
-
-#define JOURNAL_MAGIC 0xc03b3998u
 
 #define CLEAN_BLOCKS 1024u
 #define CLEAN_BYTES  (8u << 20)
@@ -148,53 +134,19 @@ static bool open_ext2fs(struct hostfs *fs, GError **error)
 	return false;
 }
 
-/* The superblock of an internal journal. Returns 0, -EUCLEAN, -EIO. */
-static int read_journal_super(struct hostfs *fs, struct journal_super *ret)
-{
-	pblk block;
-	errcode_t err = lookup_first_block(
-		fs->fs, fs->fs->super->s_journal_inum, &block);
-
-	if (err)
-		return errcode_to_errno(err);
-	if (hostfs_owns(fs, block, 1))
-		return -EUCLEAN;
-	return blkdev_pread(fs->meta_dev, ret, sizeof(*ret),
-			    dev_of_pblk(block, fs->bits));
-}
-
 /*
  * needs_recovery is clear, or the gate had refused. A log that is in use all
- * the same would be replayed by a later e2fsck, over what is written now.
+ * the same would be replayed by a later e2fsck, over what is written now;
+ * opening it for writing refuses that.
  */
-static bool check_journal(struct hostfs *fs, GError **error)
+static bool open_journal(struct hostfs *fs, GError **error)
 {
 	struct ext2_super_block *super = fs->fs->super;
-	struct journal_super journal;
-	int err;
 
 	if (fs->readonly || !super->s_journal_inum ||
 	    !ext2fs_has_feature_journal(super))
 		return true;
-	err = read_journal_super(fs, &journal);
-	if (!err && be32_get(journal.magic) != JOURNAL_MAGIC)
-		err = -EUCLEAN;
-	if (err) {
-		error_set_errno(error, RAWMAP_ERROR_CORRUPT, -err,
-				"'%s': cannot read the journal's superblock;"
-				" 'e2fsck -f' may repair it, -r reads without",
-				fs->name);
-		return false;
-	}
-	if (!be32_get(journal.start) && !be32_get(journal.error))
-		return true;
-	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_DIRTY,
-		    "'%s' has a journal that %s though the filesystem does not"
-		    " say so; run 'e2fsck -f' first",
-		    fs->name,
-		    be32_get(journal.start) ? "holds changes"
-					    : "recorded an error");
-	return false;
+	return journalled_open(fs, error);
 }
 
 static bool open_parts(struct hostfs *fs, GError **error)
@@ -218,7 +170,7 @@ static bool open_parts(struct hostfs *fs, GError **error)
 				fs->name);
 		return false;
 	}
-	if (!check_journal(fs, error))
+	if (!open_journal(fs, error))
 		return false;
 	if (!fs->readonly)
 		fs->alloc = alloc_new(fs);
@@ -242,6 +194,7 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 
 	fs = g_new0(struct hostfs, 1);
 	mutex_init(&fs->lock);
+	cond_init(&fs->cycle);
 	fs->dev = blkdev_ref(dev);
 	fs->name = g_strdup(name);
 	fs->bits = super.s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE;
@@ -249,9 +202,13 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 	fs->readonly = opt->readonly;
 	fs->use_reserved = opt->use_reserved;
 	clean = MIN(CLEAN_BLOCKS, CLEAN_BYTES >> fs->bits);
-	fs->meta = overlay_new(dev, fs->block_size, clean);
+	fs->discard = opt->discard;
+	fs->stable = overlay_new(dev, fs->block_size, 0);
+	fs->meta =
+		overlay_new(overlay_blkdev(fs->stable), fs->block_size, clean);
 	fs->meta_dev = overlay_blkdev(fs->meta);
 	fs->files = g_ptr_array_new();
+	fs->dropped = g_array_new(FALSE, FALSE, sizeof(pblk));
 	fs->new_blocks = g_hash_table_new_full(g_int64_hash, g_int64_equal,
 					       g_free, NULL);
 	if (open_parts(fs, error))
@@ -286,10 +243,14 @@ void hostfs_abandon(struct hostfs *fs)
 	/* ext2fs_free() writes nothing, whatever is marked dirty. */
 	if (fs->fs)
 		ext2fs_free(fs->fs);
+	journalled_close(fs);
 	g_hash_table_unref(fs->new_blocks);
+	g_array_unref(fs->dropped);
 	g_ptr_array_unref(fs->files);
 	overlay_unref(fs->meta);
+	overlay_unref(fs->stable);
 	blkdev_unref(fs->dev);
+	cond_clear(&fs->cycle);
 	mutex_clear(&fs->lock);
 	g_free(fs->name);
 	g_free(fs);

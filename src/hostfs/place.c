@@ -28,6 +28,16 @@ uint64_t hostfile_tree_worst(struct hostfile *hf, uint64_t len)
 				 : indtree_worst(hf, len);
 }
 
+/*
+ * A tree block may be new, with a bitmap and descriptors of its own. Half of
+ * what an operation may change: there is one more run, at worst, when a fill is
+ * found too large.
+ */
+bool hostfile_fits_tx(struct hostfile *hf, uint64_t tree_blocks)
+{
+	return 3 * tree_blocks <= tx_op_blocks(hf->fs) / 2;
+}
+
 int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
 		  struct extent *ret)
 {
@@ -157,6 +167,8 @@ int hostfile_take(struct hostfile *hf, const struct fill *fill, lblk at,
 	int err;
 
 	max = u64_min(max, FILL_RUN_MAX);
+	while (max > 1 && !hostfile_fits_tx(hf, hostfile_tree_worst(hf, max)))
+		max /= 2;
 	worst = hostfile_tree_worst(hf, max);
 	if (available <= worst)
 		worst = hostfile_tree_worst(hf, max = 1);

@@ -84,11 +84,50 @@ static int punch_step(struct hostfile *hf, struct extent *hole,
 	return 0;
 }
 
+/* Bitmaps and descriptors that change when @e is freed. */
+static uint64_t group_blocks(struct hostfile *hf, const struct extent *e)
+{
+	ext2_filsys fs = hf->fs->fs;
+
+	if (e->state == EXTENT_HOLE)
+		return 0;
+	return 2 * (ext2fs_group_of_blk2(fs, e->phys.v + e->len - 1) -
+		    ext2fs_group_of_blk2(fs, e->phys.v) + UINT64_C(1));
+}
+
+/*
+ * So much of the range that freeing it fits one transaction: *len is cut. Half
+ * is for the tree; a single run is cut at the length of whole groups.
+ */
+static int cut_to_tx(struct hostfile *hf, lblk start, uint64_t *len)
+{
+	uint64_t most = tx_op_blocks(hf->fs) / 2, seen = 0, cost = 0;
+	uint64_t per_group = EXT2_BLOCKS_PER_GROUP(hf->fs->fs->super);
+
+	while (seen < *len) {
+		struct extent e;
+		int err = hostfile_look(hf, lblk_add(start, seen), *len - seen,
+					&e);
+
+		if (err)
+			return err;
+		cost += group_blocks(hf, &e);
+		if (cost > most)
+			break;
+		seen += e.len;
+	}
+	*len = u64_min(*len, seen ? seen : (most / 2 - 1) * per_group);
+	return 0;
+}
+
 static int punch_locked(struct hostfile *hf, lblk start, uint64_t len,
 			uint64_t *ret_done)
 {
 	struct extent hole = { .start = start, .state = EXTENT_HOLE };
-	int err = 0;
+	int err = cut_to_tx(hf, start, &len);
+
+	if (err)
+		return err;
 
 	for (unsigned try = 0;; try++) {
 		hole.len = len;
@@ -203,14 +242,11 @@ static int step(struct hostfile *hf, step_fn fn, lblk start, uint64_t len,
 	if (!len)
 		return 0;
 	mutex_lock(&hf->fs->lock);
-	err = tx_may_change(hf->fs);
+	err = tx_start(hf->fs);
 	if (!err)
 		err = fn(hf, start, len, &done);
-	if (!err) {
+	if (!err)
 		*ret_done = done;
-		/* Done; a commit that fails breaks the host and says so. */
-		(void)tx_relieve(hf->fs);
-	}
 	mutex_unlock(&hf->fs->lock);
 	return err;
 }

@@ -12,6 +12,7 @@
 
 #include <rawmap/base/bytes.h>
 #include <rawmap/base/log.h>
+#include <rawmap/jbd/journal.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -90,54 +91,45 @@ static int add_group(struct syszone *zone, ext2_filsys fs, dgrp_t group)
 	return err;
 }
 
-struct walk {
-	struct syszone *zone;
-	uint64_t left; /* calls until the journal cannot be sane */
-	bool bad;
-};
-
-static int add_journal_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count,
-			     blk64_t ref_block, int ref_offset, void *data)
+static int add_runs(struct syszone *zone, ext2_filsys fs, const GArray *runs)
 {
-	struct walk *walk = data;
+	int err = 0;
 
-	(void)count;
-	(void)ref_block;
-	(void)ref_offset;
-	if (!walk->left-- || add_checked(walk->zone, fs, *block, 1)) {
-		walk->bad = true;
-		return BLOCK_ABORT;
+	for (guint i = 0; !err && i < runs->len; i++) {
+		const struct journal_run *run =
+			&g_array_index(runs, struct journal_run, i);
+
+		err = add_checked(zone, fs, run->phys.v, run->len);
 	}
-	return 0;
+	return err;
 }
 
-/*
- * The limit of calls keeps a hostile tree from costing more than its filesystem
- * is large; a tree has less than one block of its own per hundred.
- */
+static int add_blocks(struct syszone *zone, ext2_filsys fs,
+		      const GArray *blocks)
+{
+	int err = 0;
+
+	for (guint i = 0; !err && i < blocks->len; i++)
+		err = add_checked(zone, fs, g_array_index(blocks, pblk, i).v,
+				  1);
+	return err;
+}
+
 static int add_journal(struct syszone *zone, ext2_filsys fs)
 {
-	struct walk walk = { .zone = zone };
-	struct ext2_inode inode;
-	errcode_t err;
+	g_autoptr(GArray) runs = NULL;
+	g_autoptr(GArray) tree = NULL;
+	int err;
 
 	if (!ext2fs_has_feature_journal(fs->super) ||
 	    !fs->super->s_journal_inum)
 		return 0;
-	err = ext2fs_read_inode(fs, fs->super->s_journal_inum, &inode);
-	if (err)
-		return errcode_to_errno(err);
-	walk.left = (EXT2_I_SIZE(&inode) >>
-		     (fs->super->s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE));
-	if (walk.left > zone->blocks)
-		return -EUCLEAN;
-	walk.left += walk.left / 64 + 8;
-	err = ext2fs_block_iterate3(fs, fs->super->s_journal_inum,
-				    BLOCK_FLAG_READ_ONLY, NULL,
-				    add_journal_block, &walk);
-	if (walk.bad)
-		return -EUCLEAN;
-	return errcode_to_errno(err);
+	runs = g_array_new(FALSE, FALSE, sizeof(struct journal_run));
+	tree = g_array_new(FALSE, FALSE, sizeof(pblk));
+	err = jmap_read(fs, runs, tree);
+	if (!err)
+		err = add_runs(zone, fs, runs);
+	return err ? err : add_blocks(zone, fs, tree);
 }
 
 /* Its blocks are the reserved descriptors, but for the one that lists them. */

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The running transaction and its commit.
+ * The running transaction: what is pending in it, how large it may get, and
+ * what becomes of the host when something fails.
  *
- *   what is pending                          commit
- *   published fills, punches, sizes, super   FIRST, flush, SECOND, flush
- *   the same, nothing in SECOND              FIRST, flush
- *   times, bits of blocks released earlier   FIRST, SECOND; no flush: a crash
- *                                            loses times or leaks blocks
- *   nothing                                  nothing, not even a flush
+ * Who changes metadata starts with tx_start(): it waits, or commits, until the
+ * transaction has room for one more operation. So a transaction never outgrows
+ * the bound on memory, nor, on a host with a journal, what one lap of the log
+ * can take; and an operation that found room never has to stop half way.
  *
- * Before the first of them, and durable before anything else is written, the
- * source's superblock says "not clean"; tx_finish() takes that back. The first
- * error ends it all: nothing of a later epoch is written, the host is broken
- * and stays so, the superblock gets its error flag if the source still can.
+ * The first error ends it all: the host is broken and stays so, nothing of a
+ * later epoch or of the log goes home any more, the source gets an error mark
+ * if it still can. While somebody does commit I/O it is he who sets the mark,
+ * at the end of his cycle: the log has one user at a time.
  *
- * Runs under hostfs.lock.
+ * Runs under hostfs.lock. tx_start() may let go of it.
  */
 #include "alloc_priv.h"
 #include "tx_priv.h"
@@ -23,11 +22,13 @@
 #include <rawmap/base/log.h>
 
 #include <errno.h>
-#include <string.h>
 
 /* What a transaction may keep in memory before it is committed unasked. */
 #define MAX_BLOCKS 4096
 #define MAX_BYTES  (UINT64_C(16) << 20)
+
+/* Blocks that one operation may change, where the log does not say less. */
+#define OP_BLOCKS 1024u
 
 static bool has_dirty_inode(const struct hostfs *fs, bool times)
 {
@@ -49,91 +50,35 @@ bool tx_pending(struct hostfs *fs)
 	       has_dirty_inode(fs, false);
 }
 
-/* Everything that changed goes into the overlay. */
-static int store_all(struct hostfs *fs)
+bool tx_dirty(struct hostfs *fs)
 {
-	int err;
-
-	err = inode_store_all(fs);
-	if (!err)
-		err = alloc_store(fs->alloc);
-	if (!err && fs->super_dirty)
-		err = tx_store_super(fs);
-	return err;
+	return tx_pending(fs) || alloc_dirty(fs->alloc) ||
+	       has_dirty_inode(fs, true);
 }
 
-static int mark_not_clean(struct hostfs *fs)
+uint64_t tx_size(struct hostfs *fs)
 {
-	int err;
-
-	if (fs->marked)
-		return 0;
-	err = super_change_state(fs, 0, EXT2_VALID_FS);
-	if (err)
-		return err;
-	fs->marked = true;
-	/* A copy that waits in the overlay still says "clean". */
-	fs->super_dirty = true;
-	return 0;
+	/* A bitmap and its descriptors; an inode a file; the superblock. */
+	return overlay_dirty_count(fs->meta) + 2 * alloc_held(fs->alloc) +
+	       fs->files->len + 1;
 }
 
-/* One epoch: the blocks with @tag; @durable: with all that came before. */
-static int write_epoch(struct hostfs *fs, unsigned tag, bool durable)
+unsigned tx_op_blocks(struct hostfs *fs)
 {
-	size_t blocks = overlay_dirty_count_tag(fs->meta, tag);
-	int err;
-
-	err = overlay_write_out(fs->meta, fs->dev, tag);
-	if (err)
-		return err;
-	fs->stats.commit_blocks += blocks;
-	return durable ? blkdev_flush(fs->dev) : 0;
+	if (!fs->jlog)
+		return OP_BLOCKS;
+	return (unsigned)u64_min(jlog_capacity(fs->jlog) / 4, OP_BLOCKS);
 }
 
-static int write_all(struct hostfs *fs, bool durable)
+static bool has_room(struct hostfs *fs)
 {
-	int err;
+	uint64_t op = tx_op_blocks(fs), size = tx_size(fs);
 
-	err = write_epoch(fs, TX_FIRST, durable);
-	if (!err && overlay_dirty_count_tag(fs->meta, TX_SECOND))
-		err = write_epoch(fs, TX_SECOND, durable);
-	return err;
-}
-
-static void count_commit(struct hostfs *fs, uint64_t ns)
-{
-	fs->stats.commits++;
-	fs->stats.commit_ns_total += ns;
-	fs->stats.commit_ns_max = u64_max(fs->stats.commit_ns_max, ns);
-}
-
-int tx_commit(struct hostfs *fs)
-{
-	uint64_t start = monotonic_now_ns();
-	bool durable = tx_pending(fs);
-	int err;
-
-	if (fs->readonly)
-		return 0;
-	if (g_atomic_int_get(&fs->failed))
-		return -EROFS;
-	if (!durable && !alloc_dirty(fs->alloc) && !has_dirty_inode(fs, true))
-		return 0;
-
-	err = mark_not_clean(fs);
-	if (!err)
-		err = store_all(fs);
-	if (!err)
-		err = write_all(fs, durable);
-	if (err) {
-		tx_fail(fs, err, "a commit of metadata");
-		return err;
-	}
-	if (durable)
-		alloc_committed(fs->alloc);
-	g_hash_table_remove_all(fs->new_blocks);
-	count_commit(fs, monotonic_now_ns() - start);
-	return 0;
+	if (size >= u64_min(MAX_BLOCKS, MAX_BYTES >> fs->bits))
+		return false;
+	return !fs->jlog ||
+	       jlog_need(fs->jlog, size + op, fs->dropped->len + op) <=
+		       jlog_capacity(fs->jlog);
 }
 
 static int complete_guard(struct hostfs *fs)
@@ -153,18 +98,21 @@ static int complete_guard(struct hostfs *fs)
 
 int tx_may_change(struct hostfs *fs)
 {
-	if (fs->readonly || g_atomic_int_get(&fs->failed))
+	if (fs->readonly || hostfs_broken(fs))
 		return -EROFS;
 	return complete_guard(fs);
 }
 
-int tx_relieve(struct hostfs *fs)
+int tx_start(struct hostfs *fs)
 {
-	uint64_t bound = u64_min(MAX_BLOCKS, MAX_BYTES >> fs->bits);
+	int err = tx_may_change(fs);
 
-	if (overlay_dirty_count(fs->meta) + alloc_held(fs->alloc) < bound)
-		return 0;
-	return tx_commit(fs);
+	while (!err && !has_room(fs) && tx_dirty(fs)) {
+		err = tx_commit(fs);
+		if (!err)
+			err = tx_may_change(fs);
+	}
+	return err;
 }
 
 void tx_fail(struct hostfs *fs, int err, const char *what)
@@ -176,41 +124,23 @@ void tx_fail(struct hostfs *fs, int err, const char *what)
 	log_error("'%s' is now read-only: %s failed: %s; unmount it and run"
 		  " 'e2fsck -f'",
 		  fs->name, what, g_strerror(-err));
+	if (!fs->busy)
+		tx_mark_error(fs);
+}
+
+void tx_mark_error(struct hostfs *fs)
+{
+	const struct super_change change = {
+		.state_on = EXT2_ERROR_FS,
+		.state_off = fs->jlog ? 0 : EXT2_VALID_FS,
+	};
+
+	if (fs->error_marked)
+		return;
+	fs->error_marked = true;
 	fs->fs->super->s_state |= EXT2_ERROR_FS;
-	super_change_state(fs, EXT2_ERROR_FS, EXT2_VALID_FS);
-}
-
-/* The opposite of the mark; everything else is durable. */
-static int mark_clean(struct hostfs *fs)
-{
-	int err;
-
-	fs->marked = false;
-	err = tx_store_super(fs);
-	if (!err)
-		err = write_epoch(fs, TX_FIRST, true);
-	return err;
-}
-
-int tx_finish(struct hostfs *fs)
-{
-	int err;
-
-	if (fs->readonly)
-		return 0;
-	if (g_atomic_int_get(&fs->failed))
-		return -g_atomic_int_get(&fs->failed);
-	/* The first may leave released blocks behind, which are free now. */
-	err = tx_commit(fs);
-	if (!err)
-		err = tx_commit(fs);
-	if (err)
-		return err;
-
-	err = blkdev_flush(fs->dev);
-	if (!err && fs->marked)
-		err = mark_clean(fs);
-	if (err)
-		tx_fail(fs, err, "marking it clean");
-	return err;
+	/* Replay brings an older superblock back, so the journal knows, too. */
+	if (fs->jlog && jlog_is_open(fs->jlog))
+		jlog_mark_error(fs->jlog, g_atomic_int_get(&fs->failed));
+	super_apply(fs, &change);
 }

@@ -4,7 +4,11 @@
  *
  * Owns the set of blocks that are new in it: nothing on the source points to
  * them yet, so they may go out in the first epoch and be changed in place.
- * Whatever else is written waits for the second.
+ * Whatever else is written waits for the second. With a journal a commit is
+ * atomic, and every block may be changed in place.
+ *
+ * A block that is freed leaves the overlay at once. What an older commit has of
+ * it, in memory or in the log, is dealt with when this one is frozen.
  *
  * Runs under hostfs.lock. Never writes over the filesystem's own blocks.
  */
@@ -56,8 +60,15 @@ int meta_free(struct hostfs *fs, pblk block)
 	if (err)
 		return err;
 	overlay_drop(fs->meta, block);
+	if (fs->jlog && !g_hash_table_contains(fs->new_blocks, &key))
+		g_array_append_val(fs->dropped, block);
 	g_hash_table_remove(fs->new_blocks, &key);
 	return 0;
+}
+
+bool meta_in_place(struct hostfs *fs, pblk block)
+{
+	return fs->jlog || meta_is_new(fs, block);
 }
 
 bool meta_is_new(struct hostfs *fs, pblk block)

@@ -2,12 +2,12 @@
 /*
  * The primary superblock: its copies on the way out, and its state.
  *
- *   s_state         in memory        in a copy         on the source
- *   before changes  as opened        -                 as opened
- *   marked          as opened        VALID cleared     VALID cleared
- *   finished        as opened        as opened         as opened
- *   broken          ERROR set        -                 ERROR set, VALID off,
- *                                                      as far as it can be done
+ *                   in memory   in a copy and on the source
+ *                               without a journal   with one
+ *   before changes  as opened   as opened           as opened
+ *   marked          as opened   VALID cleared       needs_recovery set
+ *   finished        as opened   as opened           as opened
+ *   broken          ERROR set   ERROR set, as far as it can be done
  *
  * A change of state alone is made on what the source holds: counts in memory
  * may belong to a transaction that is never committed. A whole block is
@@ -35,8 +35,8 @@ static pblk super_block(const struct hostfs *fs, size_t *ret_offset)
 	return pblk_of_dev_floor(dev_off_at(SUPER_POS), fs->bits);
 }
 
-static int change_state(struct hostfs *fs, uint8_t *buf, uint16_t on,
-			uint16_t off)
+static int change_source(struct hostfs *fs, uint8_t *buf,
+			 const struct super_change *change)
 {
 	size_t offset;
 	pblk block = super_block(fs, &offset);
@@ -49,7 +49,12 @@ static int change_state(struct hostfs *fs, uint8_t *buf, uint16_t on,
 		return err;
 	if (sb->s_magic != EXT2_SUPER_MAGIC)
 		return -EUCLEAN;
-	sb->s_state = (uint16_t)((sb->s_state | on) & ~(uint32_t)off);
+	sb->s_state = (uint16_t)((sb->s_state | change->state_on) &
+				 ~(uint32_t)change->state_off);
+	if (change->recovery_on)
+		ext2fs_set_feature_journal_needs_recovery(sb);
+	if (change->recovery_off)
+		ext2fs_clear_feature_journal_needs_recovery(sb);
 	ext2fs_superblock_csum_set(fs->fs, sb);
 	err = blkdev_pwrite(fs->dev, buf, fs->block_size, pos);
 	/* A clean copy is stale now; a dirty one is stored again. */
@@ -58,11 +63,11 @@ static int change_state(struct hostfs *fs, uint8_t *buf, uint16_t on,
 	return err ? err : blkdev_flush(fs->dev);
 }
 
-int super_change_state(struct hostfs *fs, uint16_t on, uint16_t off)
+int super_apply(struct hostfs *fs, const struct super_change *change)
 {
 	uint8_t *buf = bytes_aligned_new(align_ceil(fs->block_size, BUF_ALIGN),
 					 BUF_ALIGN);
-	int err = change_state(fs, buf, on, off);
+	int err = change_source(fs, buf, change);
 
 	bytes_aligned_free(buf);
 	return err;
@@ -81,7 +86,9 @@ int tx_store_super(struct hostfs *fs)
 	fs->fs->super->s_wtime = (uint32_t)now;
 	fs->fs->super->s_wtime_hi = (uint8_t)(now >> 32);
 	copy = *fs->fs->super;
-	if (fs->marked)
+	if (fs->marked && fs->jlog)
+		ext2fs_set_feature_journal_needs_recovery(&copy);
+	else if (fs->marked)
 		copy.s_state &= (uint16_t)~EXT2_VALID_FS;
 	code = ext2fs_superblock_csum_set(fs->fs, &copy);
 	if (code)

@@ -113,11 +113,12 @@ static inline int release(struct bed *bed, struct run r)
 	return alloc_release(bed->fs->alloc, pblk_at(r.start), (uint32_t)r.len);
 }
 
-/* What the durable commit left for later goes out as well. */
+/* What the durable commit left for later goes out as well, and all goes home. */
 static inline void commit_all(struct bed *bed)
 {
-	ck_assert_int_eq(tx_commit(bed->fs), 0);
-	ck_assert_int_eq(tx_commit(bed->fs), 0);
+	ck_assert_int_eq(hostfs_commit(bed->fs), 0);
+	ck_assert_int_eq(hostfs_commit(bed->fs), 0);
+	ck_assert_int_eq(hostfs_tick(bed->fs), 0);
 	ck_assert(!alloc_dirty(bed->fs->alloc));
 }
 

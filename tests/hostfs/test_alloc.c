@@ -137,7 +137,7 @@ START_TEST(test_released_blocks_wait_for_the_commit)
 	ck_assert_int_eq(alloc_take(bed.fs->alloc, pblk_at(mine.start), 1,
 				    &start, &len),
 			 -ENOSPC);
-	ck_assert_int_eq(tx_commit(bed.fs), 0);
+	ck_assert_int_eq(hostfs_commit(bed.fs), 0);
 	ck_assert_uint_eq(take(&bed, mine.start, 99).len, mine.len);
 	hostfs_abandon(bed.fs);
 	blkdev_unref(bed.dev);
@@ -284,7 +284,7 @@ static void cost(const char *mkfs, uint64_t size, struct blkdev_counters *ret)
 			 : size / 2 / 4096,
 		 1);
 	publish(&bed, r);
-	ck_assert_int_eq(tx_commit(bed.fs), 0);
+	ck_assert_int_eq(hostfs_commit(bed.fs), 0);
 	blkdev_counters(bed.dev, ret);
 	ret->reads -= before.reads;
 	ret->writes -= before.writes;

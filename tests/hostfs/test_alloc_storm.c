@@ -88,7 +88,7 @@ static void model_commit(struct model *m)
 {
 	struct run r;
 
-	ck_assert_int_eq(tx_commit(m->bed.fs), 0);
+	ck_assert_int_eq(hostfs_commit(m->bed.fs), 0);
 	ck_assert_uint_eq(alloc_pending(m->bed.fs->alloc), 0);
 	while (pick(m, RELEASED, &r))
 		model_set(m, r, RELEASED, FREE);

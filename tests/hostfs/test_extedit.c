@@ -73,6 +73,13 @@ START_TEST(torture_4k_blocks)
 }
 END_TEST
 
+START_TEST(torture_with_a_journal)
+{
+	torture(_i ? "-t ext4 -b 4096" : "-t ext4 -b 1024", 64 * MIB, 16000,
+		6000, 400);
+}
+END_TEST
+
 START_TEST(torture_on_a_host_that_is_nearly_full)
 {
 	torture("-t ext4 -b 1024 -m 0 -O metadata_csum,^has_journal", 4 * MIB,
@@ -305,6 +312,7 @@ int main(void)
 	tcase_add_test(tc, torture_1k_blocks_with_checksums);
 	tcase_add_test(tc, torture_1k_blocks_without_checksums);
 	tcase_add_test(tc, torture_4k_blocks);
+	tcase_add_loop_test(tc, torture_with_a_journal, 0, 2);
 	tcase_add_test(tc, torture_on_a_host_that_is_nearly_full);
 	tcase_add_test(tc, a_tree_grows_to_depth_two_and_shrinks_to_none);
 	tcase_add_test(tc, sequential_fragments_pack_their_leaves);

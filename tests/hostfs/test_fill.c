@@ -13,13 +13,15 @@
 #define MIB	(UINT64_C(1) << 20)
 #define EXT4_1K "-t ext4 -b 1024 -m 0 -O ^has_journal"
 #define EXT2_1K "-t ext2 -b 1024 -m 0"
+#define EXT4_J	"-t ext4 -b 1024 -m 0"
+#define EXT3_J	"-t ext3 -b 1024 -m 0"
 
 static struct extent hole_at(uint64_t start, uint64_t len)
 {
 	return (struct extent){ .start = lblk_at(start), .len = len };
 }
 
-static const char *const kinds[] = { EXT4_1K, EXT2_1K };
+static const char *const kinds[] = { EXT4_1K, EXT2_1K, EXT4_J, EXT3_J };
 
 START_TEST(a_reserved_run_is_not_in_the_file)
 {
@@ -278,6 +280,7 @@ START_TEST(a_publish_that_fails_at_its_end_leaves_nothing_behind)
 	struct extent hole;
 	struct fill fill = { 0 };
 	struct hostfile_attr attr;
+	unsigned runs;
 
 	for (uint64_t i = 0; i < 250; i++)
 		ck_assert_int_eq(maprig_write(rig, 2 * i, 1), 0);
@@ -285,16 +288,23 @@ START_TEST(a_publish_that_fails_at_its_end_leaves_nothing_behind)
 	maprig_open(rig, NULL);
 	available = maprig_available(rig);
 	for (uint64_t i = 0; i < FILL_RUNS; i++) {
+		int err;
+
 		hole = hole_at(50 * i + 1, 1);
-		ck_assert_int_eq(hostfile_reserve(rig->hf, &hole, &fill), 0);
+		err = hostfile_reserve(rig->hf, &hole, &fill);
+		if (err == -E2BIG) /* a small log */
+			break;
+		ck_assert_int_eq(err, 0);
 	}
+	runs = fill.n;
+	ck_assert_uint_gt(runs, 1);
 	hostfile_attr(rig->hf, &attr);
 	blocks = attr.blocks;
 
 	/* The size comes last, so everything before it must be undone. */
 	too_far = hostfile_max_size(rig->hf) + 1;
 	ck_assert_int_eq(hostfile_publish(rig->hf, &fill, too_far), -EFBIG);
-	ck_assert_uint_eq(fill.n, FILL_RUNS);
+	ck_assert_uint_eq(fill.n, runs);
 	maprig_verify(rig);
 	hostfile_unreserve(rig->hf, &fill);
 	ck_assert_int_eq(hostfs_sync(rig->fs), 0);
@@ -315,28 +325,36 @@ int main(void)
 	int failed;
 
 	tcase_set_timeout(tc, 300);
-	tcase_add_loop_test(tc, a_reserved_run_is_not_in_the_file, 0, 2);
-	tcase_add_loop_test(tc, what_is_given_back_is_available_again, 0, 2);
-	tcase_add_loop_test(tc, publishing_returns_the_promise, 0, 2);
-	tcase_add_loop_test(
-		tc, an_empty_fill_grows_the_file_and_never_shrinks_it, 0, 2);
+	tcase_add_loop_test(tc, a_reserved_run_is_not_in_the_file, 0,
+			    G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc, what_is_given_back_is_available_again, 0,
+			    G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc, publishing_returns_the_promise, 0,
+			    G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc,
+			    an_empty_fill_grows_the_file_and_never_shrinks_it,
+			    0, G_N_ELEMENTS(kinds));
 	tcase_add_loop_test(tc, fills_reserved_in_any_order_lie_in_file_order,
-			    0, 2);
+			    0, G_N_ELEMENTS(kinds));
 	tcase_add_test(tc, a_sequential_file_is_contiguous);
 	tcase_add_test(tc,
 		       a_gap_before_a_right_neighbour_is_filled_in_front_of_it);
 	tcase_add_loop_test(
-		tc, a_hole_is_filled_where_it_was_asked_and_nowhere_else, 0, 2);
+		tc, a_hole_is_filled_where_it_was_asked_and_nowhere_else, 0,
+		G_N_ELEMENTS(kinds));
 	tcase_add_test(tc, a_part_of_an_unwritten_run_becomes_written);
-	tcase_add_loop_test(tc, a_file_ends_at_its_largest_size, 0, 2);
-	tcase_add_loop_test(tc, a_full_host_refuses_and_stays_clean, 0, 2);
-	tcase_add_loop_test(
-		tc, blocks_punched_on_a_full_host_can_be_filled_again, 0, 2);
+	tcase_add_loop_test(tc, a_file_ends_at_its_largest_size, 0,
+			    G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc, a_full_host_refuses_and_stays_clean, 0,
+			    G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc,
+			    blocks_punched_on_a_full_host_can_be_filled_again,
+			    0, G_N_ELEMENTS(kinds));
 	tcase_add_test(tc, a_preallocated_file_can_be_written_on_a_full_host);
 	tcase_add_test(tc, a_broken_tree_reserves_nothing);
 	tcase_add_loop_test(
 		tc, a_publish_that_fails_at_its_end_leaves_nothing_behind, 0,
-		2);
+		G_N_ELEMENTS(kinds));
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

@@ -62,6 +62,13 @@ START_TEST(torture_ext4_without_extents_with_checksums)
 }
 END_TEST
 
+START_TEST(torture_with_a_journal)
+{
+	torture(_i ? "-t ext3 -b 4096" : "-t ext3 -b 1024", 64 * MIB, 12000,
+		6000, 300);
+}
+END_TEST
+
 START_TEST(torture_on_a_host_that_is_nearly_full)
 {
 	torture(EXT2_1K " -m 0", 4 * MIB, 6000, 4000, 600);
@@ -170,6 +177,7 @@ int main(void)
 	tcase_add_test(tc, torture_ext2_1k_blocks);
 	tcase_add_test(tc, torture_ext3_without_journal_4k_blocks);
 	tcase_add_test(tc, torture_ext4_without_extents_with_checksums);
+	tcase_add_loop_test(tc, torture_with_a_journal, 0, 2);
 	tcase_add_test(tc, torture_on_a_host_that_is_nearly_full);
 	tcase_add_test(tc, one_block_punched_frees_one_block);
 	tcase_add_test(tc, two_blocks_punched_free_two_blocks);

@@ -15,8 +15,10 @@
 #define MIB	(UINT64_C(1) << 20)
 #define EXT4_1K "-t ext4 -b 1024 -m 0 -O ^has_journal"
 #define EXT2_1K "-t ext2 -b 1024 -m 0"
+#define EXT4_J	"-t ext4 -b 1024 -m 0"
+#define EXT3_J	"-t ext3 -b 1024 -m 0"
 
-static const char *const kinds[] = { EXT4_1K, EXT2_1K };
+static const char *const kinds[] = { EXT4_1K, EXT2_1K, EXT4_J, EXT3_J };
 
 static uint64_t blocks_used(struct maprig *rig)
 {
@@ -307,13 +309,17 @@ int main(void)
 	int failed;
 
 	tcase_set_timeout(tc, 300);
-	tcase_add_loop_test(
-		tc, punched_blocks_are_reusable_after_the_commit_only, 0, 2);
-	tcase_add_loop_test(tc, punching_a_hole_frees_nothing, 0, 2);
+	tcase_add_loop_test(tc,
+			    punched_blocks_are_reusable_after_the_commit_only,
+			    0, G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc, punching_a_hole_frees_nothing, 0,
+			    G_N_ELEMENTS(kinds));
 	tcase_add_loop_test(tc, the_last_block_of_the_host_can_be_punched, 0,
-			    2);
-	tcase_add_loop_test(tc, a_full_host_can_be_emptied, 0, 2);
-	tcase_add_loop_test(tc, a_punch_without_end_empties_the_file, 0, 2);
+			    G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc, a_full_host_can_be_emptied, 0,
+			    G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc, a_punch_without_end_empties_the_file, 0,
+			    G_N_ELEMENTS(kinds));
 	tcase_add_test(tc,
 		       preallocated_blocks_are_unwritten_also_beyond_the_end);
 	tcase_add_test(tc, a_large_preallocation_splits_at_the_unwritten_limit);
@@ -321,8 +327,10 @@ int main(void)
 	tcase_add_test(tc, extents_unwritten_and_written_again_merge);
 	tcase_add_loop_test(tc, a_punch_that_meets_a_free_block_stops_before_it,
 			    0, 2);
-	tcase_add_loop_test(tc, a_fill_that_cannot_read_changes_nothing, 0, 2);
-	tcase_add_loop_test(tc, a_punch_that_cannot_read_changes_nothing, 0, 2);
+	tcase_add_loop_test(tc, a_fill_that_cannot_read_changes_nothing, 0,
+			    G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc, a_punch_that_cannot_read_changes_nothing, 0,
+			    G_N_ELEMENTS(kinds));
 	tcase_add_test(tc, a_preallocation_that_cannot_read_changes_nothing);
 	tcase_add_test(tc, an_unwriting_that_cannot_read_changes_nothing);
 	suite_add_tcase(s, tc);

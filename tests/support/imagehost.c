@@ -4,6 +4,7 @@
 #include <rawmap/dev/blkdev.h>
 #include <support/faultdev.h>
 #include <support/memdev.h>
+#include <support/orderdev.h>
 
 #include <check.h>
 #include <stdlib.h>
@@ -56,7 +57,8 @@ void imagehost_init(struct imagehost *h, const struct imagehost_spec *spec)
 	make_stale(h->host, bytes);
 	h->mem = memdev_new(len, 512);
 	memcpy(memdev_bytes(h->mem), bytes, len);
-	h->dev = faultdev_new(h->mem);
+	h->order = orderdev_new(h->mem);
+	h->dev = faultdev_new(h->order);
 }
 
 void imagehost_open(struct imagehost *h)
@@ -65,6 +67,8 @@ void imagehost_open(struct imagehost *h)
 	GError *error = NULL;
 	struct hostfile *hf;
 
+	/* A test may have put other bytes there. */
+	orderdev_look(h->order);
 	h->fs = hostfs_open(h->dev, &opt, &error);
 	ck_assert_msg(h->fs, "%s", error ? error->message : "");
 	hf = hostfile_open(h->fs, "/" NAME, h->budget, &error);
@@ -95,7 +99,9 @@ void imagehost_clear(struct imagehost *h)
 {
 	if (h->img)
 		imagehost_abandon(h);
+	ck_assert_ptr_null(orderdev_complaint(h->order));
 	blkdev_unref(h->dev);
+	blkdev_unref(h->order);
 	blkdev_unref(h->mem);
 	hostimg_free(h->host);
 	memset(h, 0, sizeof(*h));

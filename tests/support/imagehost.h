@@ -28,7 +28,8 @@ struct imagehost_spec {
 
 struct imagehost {
 	struct hostimg *host;
-	struct blkdev *mem, *dev; /* dev: a faultdev over mem */
+	/* dev: a faultdev over order, an orderdev over mem */
+	struct blkdev *mem, *order, *dev;
 	struct hostfs *fs;
 	struct image *img;
 	uint64_t budget;

@@ -4,6 +4,7 @@
 #include <rawmap/map/extmap.h>
 #include <support/hostimg.h>
 #include <support/memdev.h>
+#include <support/orderdev.h>
 
 #include <errno.h>
 #include <string.h>
@@ -54,9 +55,10 @@ void maprig_free(struct maprig *rig)
 void maprig_open(struct maprig *rig, struct blkdev *(*wrap)(struct blkdev *))
 {
 	struct hostfs_options opt = { .use_reserved = true };
+	g_autoptr(blkdev) order = orderdev_new(rig->mem);
 	GError *error = NULL;
 
-	rig->dev = wrap ? wrap(rig->mem) : blkdev_ref(rig->mem);
+	rig->dev = wrap ? wrap(order) : blkdev_ref(order);
 	rig->fs = hostfs_open(rig->dev, &opt, &error);
 	if (!rig->fs)
 		g_error("maprig: %s", error->message);
@@ -179,6 +181,10 @@ static int write_range(struct maprig *rig, uint64_t start, uint64_t len,
 			continue;
 		}
 		err = hostfile_reserve(rig->hf, &e, &fill);
+		if (err == -E2BIG && !abandon) {
+			err = publish(rig, &fill);
+			continue;
+		}
 		if (err)
 			break;
 		at = extent_end(&fill.runs[fill.n - 1]);

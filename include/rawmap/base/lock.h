@@ -46,6 +46,8 @@ void mutex_init(struct mutex *m);
 void mutex_clear(struct mutex *m);
 void mutex_lock(struct mutex *m) ACQUIRE(m);
 void mutex_unlock(struct mutex *m) RELEASE(m);
+/* False: somebody has it. */
+bool mutex_trylock(struct mutex *m) RAWMAP_TSA(try_acquire_capability(true, m));
 
 /* A waiting writer goes before new readers: never take it twice. */
 void rwlock_init(struct rwlock *l);

@@ -92,7 +92,8 @@ struct fill {
  * contiguous where the host has room. Space for the tree blocks that publishing
  * may need is put aside as well.
  * Returns 0 (at least one block was added), -ENOSPC, -EFBIG, -EROFS, -EUCLEAN,
- * -EIO; on an error @fill is as it was.
+ * -EIO, -E2BIG (publish what the fill has first: it is as large as one
+ * transaction should be; never for an empty one); on an error @fill is as it was.
  */
 int hostfile_reserve(struct hostfile *hf, const struct extent *e,
 		     struct fill *fill);

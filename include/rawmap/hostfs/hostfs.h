@@ -7,8 +7,9 @@
  * the source but by a commit. All data goes straight to the source.
  *
  * Locks: one mutex for everything behind this interface (libext2fs is
- * single-threaded); every function takes it itself. Held across metadata I/O,
- * never across data I/O.
+ * single-threaded); every function takes it itself. Held across metadata reads,
+ * never across data I/O, and not while a commit writes and flushes: changes go
+ * on meanwhile, in the next transaction.
  *
  * After a failed metadata write or flush the host is broken: it says so once,
  * and every later change answers -EROFS. Reads go on.
@@ -32,6 +33,8 @@ struct hostfs_options {
 				   tests on memory devices */
 	bool readonly;
 	bool use_reserved; /* may hand out the blocks kept for root */
+	bool discard;	   /* tell the source about freed blocks, once the
+				   commit that freed them is durable */
 };
 
 /*
@@ -86,16 +89,33 @@ uint64_t hostfs_available(struct hostfs *fs);
 /*
  * Flush means durable: when this returns 0, all data whose I/O completed and
  * all changes that were published before the call survive a power loss. With
- * nothing pending it is exactly one device flush.
+ * nothing pending it is exactly one device flush. Callers that wait at the same
+ * time share one.
  * Returns 0, -EROFS (the host is broken), or the errno that broke it.
  */
 int hostfs_sync(struct hostfs *fs);
 
 /*
- * Commit pending metadata, if any; no flush otherwise. What the timer calls.
- * Returns as hostfs_sync().
+ * hostfs_sync() for an engine that flushes the data device by itself. True: a
+ * flush is all that is needed; the caller flushes, behind this call, and tells
+ * how that went by hostfs_flush_end(), from any thread, which returns as
+ * hostfs_sync(). False: something is pending or somebody commits: call
+ * hostfs_sync(), where it may wait. Never waits.
+ */
+bool hostfs_flush_begin(struct hostfs *fs);
+int hostfs_flush_end(struct hostfs *fs, int err);
+
+/*
+ * Commit pending metadata, if any; no flush otherwise. Returns as hostfs_sync().
  */
 int hostfs_commit(struct hostfs *fs);
+
+/*
+ * What a timer calls: commit; when there is nothing to commit any more, committed
+ * metadata is taken home from the journal, once, so that little is left to
+ * replay. Returns as hostfs_sync().
+ */
+int hostfs_tick(struct hostfs *fs);
 
 /*
  * Commit what is pending and mark the host clean on the source, durably, as
@@ -117,8 +137,9 @@ bool hostfs_pending(struct hostfs *fs);
 int hostfs_guard(struct hostfs *fs, dev_off pos, uint64_t len);
 
 struct hostfs_stats {
-	uint64_t commits, commit_blocks; /* metadata blocks written home */
+	uint64_t commits, commit_blocks; /* metadata blocks in them */
 	uint64_t commit_ns_total, commit_ns_max;
+	uint64_t syncs; /* hostfs_sync() called; several may share a commit */
 	uint64_t pending_blocks; /* in the running transaction */
 	uint64_t pending_free;	 /* freed, not yet reusable */
 	int failed;		 /* 0 or the errno that broke it */
