@@ -6,8 +6,8 @@
 _rawmap_mount_options()
 {
 	local before="" cur=$1 option
-	local names='image= ro rw commit= cache= direct=auto direct=on
-		direct=off threads= allow_other allow_root auto_unmount
+	local names='image= ro rw commit= sync discard cache= direct=auto
+		direct=on direct=off threads= allow_other allow_root auto_unmount
 		fsname= max_read='
 
 	[[ $cur == *,* ]] && before=${cur%,*},
@@ -40,13 +40,13 @@ _rawmap()
 
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_rawmap_words 'mount map info stats help
+		_rawmap_words 'mount map info recover stats help
 			--help --version' "$cur"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
 	help)
-		_rawmap_words 'mount map info stats' "$cur"
+		_rawmap_words 'mount map info recover stats' "$cur"
 		return
 		;;
 	mount)
@@ -72,6 +72,10 @@ _rawmap()
 		;;
 	info)
 		[[ $cur == -* ]] && _rawmap_words '-h --help' "$cur"
+		;;
+	recover)
+		[[ $cur == -* ]] && _rawmap_words '-n --dry-run -h --help' \
+			"$cur"
 		;;
 	stats)
 		[[ $cur == -* ]] && _rawmap_words '--json -h --help' "$cur"

@@ -22,6 +22,7 @@ struct command {
 int cmd_mount(const struct command *self, int argc, char **argv);
 int cmd_map(const struct command *self, int argc, char **argv);
 int cmd_info(const struct command *self, int argc, char **argv);
+int cmd_recover(const struct command *self, int argc, char **argv);
 int cmd_stats(const struct command *self, int argc, char **argv);
 
 /*

@@ -19,6 +19,9 @@ static const struct command commands[] = {
 	  "Print where the blocks of an image lie on SOURCE", cmd_map },
 	{ "info", "SOURCE [PATH]",
 	  "Tell about the filesystem on SOURCE, or about an image", cmd_info },
+	{ "recover", "SOURCE",
+	  "Apply the journal of the filesystem on SOURCE, nothing else",
+	  cmd_recover },
 	{ "stats", "FILE", "Print the counters of a mounted image", cmd_stats },
 };
 

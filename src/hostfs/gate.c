@@ -150,10 +150,11 @@ static bool check_state(const struct ext2_super_block *super, const char *name,
 			error, RAWMAP_ERROR_DIRTY, name,
 			readonly
 				? "was not unmounted cleanly: changes that are only in"
-				  " its journal would be missing; run 'e2fsck -p' on it"
-				  " or on a copy"
+				  " its journal would be missing; run 'e2fsck -p' or"
+				  " 'rawmap recover' on it or on a copy"
 				: "was not unmounted cleanly, its journal must be"
-				  " replayed; run 'e2fsck -p' on it");
+				  " replayed; run 'e2fsck -p' or 'rawmap recover' on"
+				  " it");
 	if (readonly)
 		return true;
 	if (super->s_state & EXT2_ERROR_FS)
@@ -184,6 +185,43 @@ bool gate_check(const struct ext2_super_block *super, uint64_t device_size,
 	       check_numbers(super, device_size, name, error) &&
 	       check_features(super, name, readonly, error) &&
 	       check_state(super, name, readonly, error);
+}
+
+/*
+ * Recovery writes what the journal has, whatever it means; so it needs to know
+ * less than a writer. The state is not looked at.
+ */
+static bool check_recoverable(const struct ext2_super_block *super,
+			      const char *name, bool dry_run, GError **error)
+{
+	g_autofree char *feature = NULL;
+	struct feature f;
+
+	if (feature_worst(super, &f, &feature) && f.policy == FEATURE_REFUSED)
+		return refuse(error, RAWMAP_ERROR_UNSUPPORTED, name,
+			      "has the feature '%s', which cannot be recovered:"
+			      " %s",
+			      feature, f.why);
+	if ((super->s_feature_compat & EXT3_FEATURE_COMPAT_HAS_JOURNAL) &&
+	    !super->s_journal_inum)
+		return refuse(error, RAWMAP_ERROR_UNSUPPORTED, name,
+			      "has its journal on another device, which cannot"
+			      " be replayed; run 'e2fsck -p' on it");
+	if ((super->s_feature_incompat & EXT4_FEATURE_INCOMPAT_MMP) && !dry_run)
+		return refuse(error, RAWMAP_ERROR_UNSUPPORTED, name,
+			      "has the feature 'mmp': another machine may be"
+			      " using it; run 'e2fsck -p' on it, which finds"
+			      " out");
+	return true;
+}
+
+bool gate_check_recover(const struct ext2_super_block *super,
+			uint64_t device_size, const char *name, bool dry_run,
+			GError **error)
+{
+	return check_whole(super, name, error) &&
+	       check_numbers(super, device_size, name, error) &&
+	       check_recoverable(super, name, dry_run, error);
 }
 
 /* ---- inodes ---- */

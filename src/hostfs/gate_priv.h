@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of features, for the gate alone. */
+/* The table of features, and the gate of the recovery. */
 #ifndef HOSTFS_GATE_PRIV_H
 #define HOSTFS_GATE_PRIV_H
 
@@ -22,5 +22,13 @@ struct feature {
  */
 bool feature_worst(const struct ext2_super_block *super, struct feature *ret,
 		   char **ret_name);
+
+/*
+ * May the journal of the host with this superblock be applied to it? Else a
+ * sentence: CORRUPT, UNSUPPORTED. What passes has sane numbers.
+ */
+bool gate_check_recover(const struct ext2_super_block *super,
+			uint64_t device_size, const char *name, bool dry_run,
+			GError **error);
 
 #endif

@@ -61,7 +61,7 @@ static const struct host_case {
 	  "journal on another device" },
 
 	{ "-t ext4", "feature needs_recovery\n", RAWMAP_ERROR_DIRTY,
-	  RAWMAP_ERROR_DIRTY, "e2fsck -p" },
+	  RAWMAP_ERROR_DIRTY, "'e2fsck -p' or 'rawmap recover'" },
 	{ "-t ext2", "ssv state 0\n", FINE, RAWMAP_ERROR_DIRTY, "e2fsck -p" },
 	{ "-t ext4", "ssv state 3\n", FINE, RAWMAP_ERROR_DIRTY,
 	  "errors recorded" },
@@ -209,9 +209,9 @@ static const struct {
 	int readwrite;
 	const char *words;
 } journals[] = {
-	{ 28, RAWMAP_ERROR_DIRTY, "holds changes" },	 /* s_start */
-	{ 32, RAWMAP_ERROR_DIRTY, "recorded an error" }, /* s_errno */
-	{ 0, RAWMAP_ERROR_CORRUPT, "superblock" },	 /* h_magic */
+	{ 28, RAWMAP_ERROR_DIRTY, "holds changes" },  /* s_start */
+	{ 32, RAWMAP_ERROR_DIRTY, "error recorded" }, /* s_errno */
+	{ 0, RAWMAP_ERROR_CORRUPT, "superblock" },    /* h_magic */
 };
 
 /* needs_recovery is clear all the time: what e2fsck would still replay. */

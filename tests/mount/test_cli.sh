@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-commands='mount map info stats'
+commands='mount map info recover stats'
 
 # refuse STATUS TEXT ARGUMENTS...: one sentence, with TEXT, and nothing else.
 refuse()
@@ -45,7 +45,7 @@ test_help()
 
 test_usage_errors()
 {
-	refuse 2 "there are: mount, map, info, stats, help" frobnicate
+	refuse 2 "there are: mount, map, info, recover, stats, help" frobnicate
 	refuse 2 "there is no command 'frobnicate'" help frobnicate
 	refuse 2 'usage: rawmap help' help map more
 	refuse 2 'usage: rawmap mount' mount
@@ -56,6 +56,10 @@ test_usage_errors()
 	refuse 2 "'nosuchoption'" mount -i /disk -o nosuchoption \
 		"$TMP/host.img" "$MNT"
 	refuse 2 'commit=' mount -i /disk -o commit=soon "$TMP/host.img" "$MNT"
+	refuse 2 "'sync' makes no sense" mount -i /disk -o ro,sync \
+		"$TMP/host.img" "$MNT"
+	refuse 2 "'discard' makes no sense" mount -r -i /disk -o discard \
+		"$TMP/host.img" "$MNT"
 	refuse 2 "'rw'" mount -r -i /disk -o rw "$TMP/host.img" "$MNT"
 	refuse 2 'the source itself' mount -i /disk "$TMP/host.img" \
 		"$TMP/host.img"
@@ -63,6 +67,7 @@ test_usage_errors()
 	refuse 2 'usage: rawmap map' map "$TMP/host.img"
 	refuse 2 'table, json' map --format xml "$TMP/host.img" /disk
 	refuse 2 'usage: rawmap info' info
+	refuse 2 'usage: rawmap recover' recover
 	refuse 2 'usage: rawmap stats' stats
 }
 

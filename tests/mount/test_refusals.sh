@@ -176,6 +176,7 @@ test_states()
 	fresh ext4
 	change <<<'feature needs_recovery'
 	neither 'e2fsck -p'
+	neither 'rawmap recover'
 
 	fresh ext4
 	change <<<'set_super_value state 3'

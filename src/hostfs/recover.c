@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Is there something to recover, and may it be done?
+ *
+ *   needs_recovery   journal              answer
+ *   clear            none, empty          nothing to do
+ *   clear            in use, or an error  refused: who is right, e2fsck asks
+ *   set              none                 refused: e2fsck
+ *   set              empty                only the superblock is changed
+ *   set              in use               replayed: recover_apply.c
+ *
+ * Everything that can be a reason to refuse is found here, before a byte is
+ * written.
+ *
+ * The journal's place is read from the disk as it lies, as the kernel and e2fsck
+ * do. State and orphans are judged by the superblock as it will be, seen through
+ * a view of the replayed device.
+ *
+ * libext2fs is asked where the journal lies and what the descriptors count, and
+ * is gone before anything is written.
+ */
+#include "gate_priv.h"
+#include "recover_priv.h"
+
+#include <rawmap/base/bytes.h>
+#include <rawmap/base/error.h>
+#include <rawmap/base/log.h>
+#include <rawmap/hostfs/recover.h>
+#include <rawmap/jbd/journal.h>
+#include <rawmap/jbd/replay.h>
+
+#include <errno.h>
+#include <limits.h>
+
+#define ORPHANS_ADVICE \
+	"; run 'e2fsck -p' on it, or mount it once with the kernel"
+
+static bool refuse(const struct recovery *r, GError **error,
+		   enum rawmap_error code, const char *what)
+{
+	g_set_error(error, RAWMAP_ERROR, (gint)code, "'%s' %s", r->name, what);
+	return false;
+}
+
+static bool failed(const struct recovery *r, GError **error, int err,
+		   const char *what)
+{
+	error_set_errno(error, RAWMAP_ERROR_IO, -err, "'%s': %s", r->name,
+			what);
+	return false;
+}
+
+/* Mounted read-only it stands still, and may be looked at. */
+static bool check_unmounted(const struct recovery *r, GError **error)
+{
+	char where[PATH_MAX] = "";
+	int flags = 0;
+
+	if (!r->opt->name)
+		return true;
+	if (ext2fs_check_mount_point(r->opt->name, &flags, where,
+				     sizeof(where))) {
+		log_debug("'%s': cannot tell whether it is mounted", r->name);
+		return true;
+	}
+	if (flags & EXT2_MF_SWAP)
+		return refuse(r, error, RAWMAP_ERROR_BUSY,
+			      "is in use as swap; run swapoff first");
+	if (!(flags & EXT2_MF_MOUNTED) ||
+	    (r->opt->dry_run && (flags & EXT2_MF_READONLY)))
+		return true;
+	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
+		    "'%s' is mounted on '%s'; unmount it first", r->name,
+		    where[0] ? where : "another place");
+	return false;
+}
+
+/* ---- what is there ---- */
+
+static bool read_super(const struct recovery *r, struct blkdev *dev,
+		       struct ext2_super_block *ret, GError **error)
+{
+	uint64_t size = blkdev_geometry(dev)->size;
+	int err;
+
+	if (size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE)
+		return refuse(
+			r, error, RAWMAP_ERROR_CORRUPT,
+			"holds no ext2, ext3 or ext4 filesystem; it is too"
+			" short");
+	err = blkdev_pread(dev, ret, sizeof(*ret),
+			   dev_off_at(SUPERBLOCK_OFFSET));
+	if (err)
+		return failed(r, error, err, "cannot read the superblock");
+	return gate_check_recover(ret, size, r->name, r->opt->dry_run, error);
+}
+
+/* Read-only. 0, or a -errno: -EUCLEAN, -EINVAL for all that makes no sense. */
+static int open_ext2fs(struct blkdev *dev, ext2_filsys *ret)
+{
+	int flags = EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP;
+	errcode_t code;
+
+	iomgr_set_device(dev);
+	code = ext2fs_open2("rawmap", NULL, flags, 0, 0, iomgr_get(), ret);
+	iomgr_set_device(NULL);
+	return errcode_to_errno(code);
+}
+
+/* As open_ext2fs(). */
+static int find_journal(const struct recovery *r, GArray *runs)
+{
+	uint64_t super = recovery_super_block(r).v;
+	ext2_filsys fs;
+	int err = open_ext2fs(r->dev, &fs);
+
+	if (err)
+		return err;
+	err = jmap_read(fs, runs, NULL);
+	ext2fs_free(fs);
+	for (guint i = 0; !err && i < runs->len; i++) {
+		const struct journal_run *run =
+			&g_array_index(runs, struct journal_run, i);
+
+		if (range_overlaps(run->phys.v, run->len, super, 1))
+			err = -EUCLEAN;
+	}
+	return err;
+}
+
+/* What open_ext2fs() says, as a sentence. */
+static bool nothing_found(const struct recovery *r, GError **error, int err,
+			  const char *what)
+{
+	if (err == -EUCLEAN || err == -EINVAL)
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT,
+			    "'%s' %s; 'e2fsck -f' may repair it", r->name,
+			    what);
+	else
+		error_set_errno(error, RAWMAP_ERROR_IO, -err, "'%s' %s",
+				r->name, what);
+	return false;
+}
+
+static bool open_journal(struct recovery *r, GError **error)
+{
+	g_autoptr(GArray)
+		runs = g_array_new(FALSE, FALSE, sizeof(struct journal_run));
+	int err = find_journal(r, runs);
+
+	if (err)
+		return nothing_found(r, error, err,
+				     "has a journal that cannot be found");
+	r->journal = journal_open(
+		r->dev, (const struct journal_run *)(void *)runs->data,
+		runs->len, r->bits, r->name, error);
+	return r->journal != NULL;
+}
+
+/*
+ * The superblock doesn't say that the log is in use: the kernel ignores the log
+ * then, e2fsck asks. Who is right, a person has to say.
+ */
+static bool check_unused(const struct recovery *r, GError **error)
+{
+	const struct journal_info *info = journal_info(r->journal);
+
+	if (info->start)
+		return refuse(r, error, RAWMAP_ERROR_DIRTY,
+			      "has a journal that holds changes though the"
+			      " filesystem does not say so; run 'e2fsck -f' on"
+			      " it");
+	if (info->error)
+		return refuse(r, error, RAWMAP_ERROR_DIRTY,
+			      "has a journal that recorded an error though the"
+			      " filesystem does not say so; run 'e2fsck -f' on"
+			      " it");
+	return true;
+}
+
+/* Impossible counts are left to e2fsck. */
+static void count_free(struct recovery *r, ext2_filsys fs)
+{
+	uint64_t blocks = 0, inodes = 0;
+
+	for (dgrp_t group = 0; group < fs->group_desc_count; group++) {
+		blocks += ext2fs_bg_free_blocks_count(fs, group);
+		inodes += ext2fs_bg_free_inodes_count(fs, group);
+	}
+	blocks = EXT2FS_C2B(fs, blocks);
+	r->counted = blocks <= ext2fs_blocks_count(fs->super) &&
+		     inodes <= fs->super->s_inodes_count;
+	r->free_blocks = blocks;
+	r->free_inodes = (uint32_t)inodes;
+}
+
+static bool check_orphan_file(struct recovery *r, ext2_filsys fs,
+			      GError **error)
+{
+	bool any = false;
+	int err;
+
+	if (!(fs->super->s_feature_ro_compat &
+	      EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT))
+		return true;
+	err = orphanfile_look(fs, &any);
+	if (err)
+		return nothing_found(r, error, err,
+				     "has an orphan file that cannot be read");
+	return !any ||
+	       refuse(r, error, RAWMAP_ERROR_DIRTY,
+		      "has orphaned inodes in its orphan file" ORPHANS_ADVICE);
+}
+
+/* What the superblock alone does not tell. */
+static bool check_view(struct recovery *r, struct blkdev *view, GError **error)
+{
+	ext2_filsys fs;
+	int err = open_ext2fs(view, &fs);
+	bool ok;
+
+	if (err)
+		return nothing_found(r, error, err,
+				     "has a journal that leaves no filesystem");
+	ok = check_orphan_file(r, fs, error);
+	if (ok)
+		count_free(r, fs);
+	ext2fs_free(fs);
+	return ok;
+}
+
+/* The host as it will be: @view shows it. */
+static bool check_outcome(struct recovery *r, struct blkdev *view,
+			  GError **error)
+{
+	struct ext2_super_block super;
+
+	if (!read_super(r, view, &super, error))
+		return false;
+	if (super.s_log_block_size != r->super.s_log_block_size)
+		return refuse(r, error, RAWMAP_ERROR_CORRUPT,
+			      "has another block size in its journal; 'e2fsck"
+			      " -f' may repair it");
+	if (super.s_last_orphan)
+		return refuse(r, error, RAWMAP_ERROR_DIRTY,
+			      "has orphaned inodes to be cleaned up after its"
+			      " journal" ORPHANS_ADVICE);
+	return check_view(r, view, error);
+}
+
+/*
+ * A filesystem that was being enlarged has copies for blocks behind the end
+ * that the old superblock knows; the end of the device is the limit.
+ */
+static bool scan(struct recovery *r, GError **error)
+{
+	struct blkdev *view;
+	bool ok;
+
+	r->replay = replay_scan(r->journal,
+				blkdev_geometry(r->dev)->size >> r->bits,
+				r->opt->progress, r->opt->ctx, error);
+	if (!r->replay)
+		return false;
+	view = replay_view_new(r->replay, r->dev);
+	ok = check_outcome(r, view, error);
+	blkdev_unref(view);
+	return ok;
+}
+
+/* ---- all of it ---- */
+
+static void report(const struct recovery *r, struct recover_report *ret)
+{
+	const struct replay_report *log = replay_report(r->replay);
+
+	*ret = (struct recover_report){
+		.needed = true,
+		.had_error = journal_info(r->journal)->error != 0,
+		.transactions = log->transactions,
+		.log_blocks = log->log_blocks,
+		.blocks = log->blocks,
+		.revoked = log->revoked,
+	};
+}
+
+/* needs_recovery is set. */
+static bool recover(struct recovery *r, struct recover_report *ret,
+		    GError **error)
+{
+	struct recover_report found;
+	int err;
+
+	if (!r->journal)
+		return refuse(r, error, RAWMAP_ERROR_CORRUPT,
+			      "says that its journal must be replayed, but has"
+			      " none; 'e2fsck -f' may repair it");
+	if (!scan(r, error))
+		return false;
+	report(r, &found); /* before the journal is changed */
+	err = r->opt->dry_run ? 0 : recovery_apply(r);
+	if (err)
+		return failed(r, error, err,
+			      "cannot write what its journal has; run 'rawmap"
+			      " recover' again when the device works");
+	*ret = found;
+	return true;
+}
+
+static bool look_and_recover(struct recovery *r, struct recover_report *ret,
+			     GError **error)
+{
+	if (!check_unmounted(r, error) ||
+	    !read_super(r, r->dev, &r->super, error))
+		return false;
+	r->bits = r->super.s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE;
+	if ((r->super.s_feature_compat & EXT3_FEATURE_COMPAT_HAS_JOURNAL) &&
+	    !open_journal(r, error))
+		return false;
+	if (r->super.s_feature_incompat & EXT3_FEATURE_INCOMPAT_RECOVER)
+		return recover(r, ret, error);
+	if (r->journal && !check_unused(r, error))
+		return false;
+	*ret = (struct recover_report){ .needed = false };
+	return true;
+}
+
+bool hostfs_recover(struct blkdev *dev, const struct recover_options *opt,
+		    struct recover_report *ret, GError **error)
+{
+	struct recovery r = {
+		.dev = dev,
+		.opt = opt,
+		.name = opt->name ? opt->name : "the source",
+	};
+	bool done = look_and_recover(&r, ret, error);
+
+	replay_free(r.replay);
+	journal_close(r.journal);
+	return done;
+}
