@@ -6,8 +6,10 @@
  */
 #include <support/crashlab_priv.h>
 
-#include <support/hostimg.h>
 #include <support/memdev.h>
+#include <support/orderdev.h>
+
+#include <ext2fs/ext2_fs.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,7 +30,7 @@ uint32_t crashlab_seed(uint32_t salt)
 		   : g_random_int() ^ salt;
 }
 
-static uint32_t super_u32(const uint8_t *bytes, size_t at)
+uint32_t crashlab_super_u32(const uint8_t *bytes, size_t at)
 {
 	uint32_t v;
 
@@ -36,10 +38,15 @@ static uint32_t super_u32(const uint8_t *bytes, size_t at)
 	return GUINT32_FROM_LE(v);
 }
 
+uint32_t crashlab_super_block(const struct crashlab *lab)
+{
+	return 1024 / lab->spec.block_size;
+}
+
 static void make_stale(struct hostimg *host, uint8_t *bytes)
 {
-	uint32_t bs = 1024U << super_u32(bytes, 24);
-	uint32_t want = super_u32(bytes, 12), found = 0;
+	uint32_t bs = 1024U << crashlab_super_u32(bytes, 24);
+	uint32_t want = crashlab_super_u32(bytes, 12), found = 0;
 	g_autofree char *answer = hostimg_ask(host, "ffb %u", want);
 	char *at = strchr(answer, ':'), *end;
 
@@ -105,7 +112,7 @@ static uint32_t free_blocks(struct hostimg *host)
 	size_t len;
 	g_autofree uint8_t *bytes = hostimg_bytes(host, &len);
 
-	return super_u32(bytes, 12);
+	return crashlab_super_u32(bytes, 12);
 }
 
 /* The last few blocks are for the workload to run out of. */
@@ -119,21 +126,61 @@ static void fill_up(struct crashlab *lab, struct hostimg *host)
 	hostimg_put(host, "filler", 1, all.len, &all, 1);
 }
 
+/*
+ * The block of the inode table that holds the image's inode starts with one that
+ * was deleted, and its first bytes are the magic of a journal: whoever logs that
+ * block has to escape it. This makes the one to be deleted; @next is the first
+ * free inode.
+ */
+static uint32_t put_victim(struct crashlab *lab, struct hostimg *host,
+			   uint32_t next)
+{
+	size_t len;
+	g_autofree uint8_t *bytes = hostimg_bytes(host, &len);
+	uint32_t inode_size = crashlab_super_u32(bytes, 88) & 0xffff;
+	uint32_t per_block = lab->spec.block_size / inode_size;
+	uint32_t victim = (next - 2 + per_block) / per_block * per_block + 1;
+	g_autoptr(GString) commands = g_string_new(NULL);
+
+	for (; next <= victim; next++)
+		g_string_append_printf(commands, "mknod pad%u p\n", next);
+	hostimg_edit(host, "%s", commands->str);
+	return victim;
+}
+
+static void plant_magic(struct hostimg *host, uint32_t victim)
+{
+	hostimg_edit(host,
+		     "rm pad%u\nset_inode_field <%u> mode 0x3bc0\n"
+		     "set_inode_field <%u> uid 0x9839\n",
+		     victim, victim, victim);
+}
+
 static void make_host(struct crashlab *lab)
 {
 	const struct hostimg_spec spec = { lab->spec.mkfs,
 					   lab->spec.host_size };
 	struct hostimg *host = hostimg_make(&spec);
+	uint32_t victim = 0, next = 12; /* behind lost+found */
 
-	if (lab->spec.full) {
-		put_image(lab, host);
-		fill_up(lab, host);
-	} else {
+	if (!lab->spec.full) {
 		splinter(lab, host, free_blocks(host) / 2);
-		put_image(lab, host);
+		next++;
 	}
+	/* In every other run. */
+	if (lab->seed % 2)
+		victim = put_victim(lab, host, next);
+	put_image(lab, host);
+	if (lab->spec.full)
+		fill_up(lab, host);
+	if (victim)
+		plant_magic(host, victim);
 	lab->start = hostimg_bytes(host, &lab->host_size);
 	make_stale(host, lab->start);
+	lab->journal = crashlab_super_u32(lab->start, 92) &
+		       EXT3_FEATURE_COMPAT_HAS_JOURNAL;
+	crashlab_log_learn(lab, host);
+	crashlab_log_setup(lab);
 	hostimg_free(host);
 }
 
@@ -149,25 +196,28 @@ struct crashlab *crashlab_run(const struct crashlab_spec *spec, uint32_t seed)
 	make_host(lab);
 	lab->mem = memdev_new(lab->host_size, 512);
 	memcpy(memdev_bytes(lab->mem), lab->start, lab->host_size);
-	lab->rec = recdev_new(lab->mem);
+	lab->order = orderdev_new(lab->mem);
+	lab->rec = recdev_new(lab->order);
 	lab->oracle = oracle_new(spec->block_size);
-	if (!lab->extents || spec->full)
+	if (!lab->journal && (!lab->extents || spec->full))
 		oracle_loose_size(lab->oracle);
 	lab->ops = g_array_new(FALSE, FALSE, sizeof(struct crashlab_op));
 	g_array_append_val(lab->ops, none);
 
 	lab->now = g_malloc(lab->host_size);
-	lab->fd = memfd_create("state", MFD_CLOEXEC);
+	lab->state = crashlab_copy_new(lab->host_size);
+	lab->twin = crashlab_copy_new(lab->host_size);
 	lab->out_fd = memfd_create("out", MFD_CLOEXEC);
-	g_assert(lab->fd >= 0 && lab->out_fd >= 0);
-	if (ftruncate(lab->fd, (off_t)lab->host_size))
+	if (lab->out_fd < 0)
 		g_error("crashlab: %s", g_strerror(errno));
-	lab->state = mmap(NULL, lab->host_size, PROT_READ | PROT_WRITE,
-			  MAP_SHARED, lab->fd, 0);
-	g_assert(lab->state != MAP_FAILED);
 	crashlab_work(lab);
 	lab->events = recdev_events(lab->rec);
 	return lab;
+}
+
+bool crashlab_has_journal(const struct crashlab *lab)
+{
+	return lab->journal;
 }
 
 void crashlab_free(struct crashlab *lab)
@@ -175,12 +225,16 @@ void crashlab_free(struct crashlab *lab)
 	if (!lab)
 		return;
 	g_ptr_array_unref(lab->events);
-	munmap(lab->state, lab->host_size);
-	close(lab->fd);
+	crashlab_copy_free(&lab->state, lab->host_size);
+	crashlab_copy_free(&lab->twin, lab->host_size);
 	close(lab->out_fd);
+	g_array_unref(lab->log);
+	g_free(lab->log_index);
+	g_free(lab->is_system);
 	g_array_unref(lab->ops);
 	oracle_free(lab->oracle);
 	blkdev_unref(lab->rec);
+	blkdev_unref(lab->order);
 	blkdev_unref(lab->mem);
 	g_rand_free(lab->rand);
 	g_free(lab->now);

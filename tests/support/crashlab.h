@@ -3,17 +3,26 @@
  * The crash laboratory: the whole engine works on a recording device, then
  * every state that a power loss could have left is built and judged.
  *
- *   crashlab.c         the host: fragmented, its free blocks full of STALE
- *   crashlab_work.c    the random workload, and the log of operations
- *   crashlab_states.c  which states there are
- *   crashlab_bytes.c   their bytes
- *   crashlab_judge.c   what e2fsck, the engine and the oracle say to one
+ *   crashlab.c          the host: fragmented, its free blocks full of STALE
+ *   crashlab_work.c     the random workload, and the log of operations
+ *   crashlab_log.c      the journal, as bytes
+ *   crashlab_states.c   which states there are
+ *   crashlab_bytes.c    their bytes
+ *   crashlab_fault.c    the bytes that a program with a fault would leave
+ *   crashlab_judge.c    the verdict on one, and what all hosts have in common
+ *   crashlab_ordered.c  judges of a host without a journal
+ *   crashlab_journal.c  judges of a host with one
+ *   crashlab_tools.c    e2fsck and debugfs
+ *   crashlab_kernel.c   the kernel, where it may be asked
+ *   crashlab_check.c    how much of all that a test does, and what it prints
  *
  * A state is: every change of the epochs before, and some of one epoch. All
  * subsets where the epoch has few changes, else prefixes, all but one, and
- * random ones; a change of several blocks may land in part.
+ * random ones. A change may land in part: some of its blocks, and where a
+ * journal protects it some of its sectors, those of a commit block included.
+ * What stays whole is the superblock.
  *
- * A state is bad when one of these fails:
+ * A state without a journal is bad when one of these fails:
  *   - marked clean: only before the first change and after the last;
  *   - not marked: refused for writing; readable; e2fsck -p returns 0 or 1 and
  *     repairs nothing but counts, bitmaps, and of an indirect file the
@@ -22,8 +31,23 @@
  *   - before and after the repair, the image holds what the oracle allows; a
  *     sample is read by debugfs as well.
  *
+ * With a journal:
+ *   - needs_recovery is clear: only there; and e2fsck -fn finds nothing;
+ *   - it is set: refused for writing, with a way out; e2fsck -p applies the
+ *     journal, repairs nothing, and e2fsck -fn then finds nothing;
+ *   - hostfs_recover() makes the same bytes of it, but for the two superblocks;
+ *     once more, and it writes nothing;
+ *   - metadata is, to the byte, that of the state before the epoch or behind it:
+ *     a commit is there as a whole or not at all;
+ *   - the image holds what the oracle allows;
+ *   - a sample: the recovery itself is cut off anywhere, and done again; the
+ *     kernel mounts it and makes the same bytes; debugfs reads the image.
+ *
+ * While it works and while it recovers, an orderdev watches.
+ *
  * Runs are a function of the seed. RAWMAP_SEED repeats one, RAWMAP_FULL judges
- * many more, RAWMAP_KEEP=FILE keeps the bytes of the first bad state.
+ * many more, RAWMAP_STATES=N just N of each, RAWMAP_KEEP=FILE keeps the bytes of
+ * the first bad state.
  */
 #ifndef TESTS_SUPPORT_CRASHLAB_H
 #define TESTS_SUPPORT_CRASHLAB_H
@@ -41,10 +65,16 @@ struct crashlab_spec {
 	uint32_t dense;	     /* blocks of the image where most happens */
 	uint32_t far;	     /* around this block happens something, too */
 	unsigned ops;
-	bool full; /* the host runs out of space again and again.
-				   There extent trees change in place: counts
-				   and size are repaired as those of indirect
-				   files are, and e2fsck -fy may be needed */
+	bool full;    /* the host runs out of space again and again. Without a
+			 journal, extent trees change in place there: counts
+			 and size are repaired as those of indirect files are,
+			 and e2fsck -fy may be needed */
+	bool churn;   /* blocks come and go more than anything else */
+	bool discard; /* freed blocks are discarded */
+	/* of the journal; mke2fs makes one without any feature */
+	unsigned csum; /* 0, 2 or 3 */
+	bool is_64bit;
+	uint32_t log_blocks; /* 0: as mke2fs makes it */
 };
 
 /*
@@ -53,9 +83,15 @@ struct crashlab_spec {
  */
 enum crashlab_fault {
 	CRASHLAB_SOUND,
-	CRASHLAB_NO_FLUSH,  /* no flush between the epochs of a commit */
+	CRASHLAB_NO_FLUSH,  /* none between the epochs of a commit; with a
+				journal: none before the commit block */
 	CRASHLAB_LATE_DATA, /* data goes out behind the commit */
-	CRASHLAB_NO_MARK,   /* the host is not marked "not clean" */
+	CRASHLAB_NO_MARK,   /* the host is not marked */
+	/* with a journal only: */
+	CRASHLAB_NO_REVOKE,   /* revoke blocks are empty */
+	CRASHLAB_EARLY_REUSE, /* freed blocks get data before the commit */
+	CRASHLAB_EARLY_TAIL,  /* no flush before the log starts over */
+	CRASHLAB_EARLY_HOME,  /* metadata goes home before its commit block */
 };
 
 struct crashlab_result {
@@ -64,8 +100,21 @@ struct crashlab_result {
 	unsigned repaired; /* e2fsck -p had to change something */
 	unsigned forced;   /* it gave up, and e2fsck -fy did it */
 	unsigned dumped;   /* read by debugfs, too */
+	unsigned again;	   /* recoveries that were cut off */
+	unsigned mounted;  /* by the kernel */
+	uint64_t replayed; /* transactions, by hostfs_recover() */
+	uint64_t revoked;  /* copies that it left where they were */
 	char *first;	   /* what was wrong with the first bad one, or
-				   NULL; g_free() */
+			      NULL; g_free() */
+};
+
+/* What the workload did to the log. */
+struct crashlab_traffic {
+	unsigned transactions, copies;
+	unsigned revokes;  /* records */
+	unsigned restarts; /* of the log, while it was open */
+	unsigned sessions; /* how often it was opened */
+	unsigned escapes;  /* copies whose first bytes were put aside */
 };
 
 /* RAWMAP_SEED, or a random one that mixes in @salt. */
@@ -75,11 +124,27 @@ uint32_t crashlab_seed(uint32_t salt);
 struct crashlab *crashlab_run(const struct crashlab_spec *spec, uint32_t seed);
 void crashlab_free(struct crashlab *lab);
 
+bool crashlab_has_journal(const struct crashlab *lab);
+void crashlab_traffic(const struct crashlab *lab, struct crashlab_traffic *ret);
+
 /*
  * Judge @quota of all states, chosen by the seed (all when there are fewer),
- * and the last one, which must be clean.
+ * and the last one, which must be clean. With a fault the record is spoilt: once
+ * a laboratory.
  */
 void crashlab_judge(struct crashlab *lab, enum crashlab_fault fault,
 		    unsigned quota, struct crashlab_result *ret);
+
+/*
+ * What a test does with a kind of host: some runs, each judged, each with a
+ * line about it; fails the test when a state is bad, or when a run had nothing
+ * to show. @share: how much of the usual amount, in percent.
+ */
+void crashlab_check(const struct crashlab_spec *spec, uint32_t salt,
+		    unsigned share);
+/* Is this program so slow that samples have to be small? */
+bool crashlab_is_slow(void);
+/* The kind in words; g_free(). */
+char *crashlab_describe(const struct crashlab_spec *spec);
 
 #endif

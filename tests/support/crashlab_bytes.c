@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define SECTOR 512
+
 static const struct crashlab_op *op_at(const struct crashlab *lab, guint i)
 {
 	return &g_array_index(lab->ops, struct crashlab_op, i);
@@ -13,13 +15,12 @@ static const struct crashlab_op *op_at(const struct crashlab *lab, guint i)
 
 /* ---- epochs ---- */
 
-static bool is_change(const struct recdev_event *e)
+bool crashlab_is_change(const struct recdev_event *e)
 {
 	return e->kind != RECDEV_FLUSH && e->kind != RECDEV_MARK;
 }
 
-/* Was the event issued by an operation that wrote data only? */
-static bool event_is_data(const struct crashlab *lab, size_t event)
+bool crashlab_is_data(const struct crashlab *lab, size_t event)
 {
 	for (guint i = 1; i < lab->ops->len; i++) {
 		const struct crashlab_op *op = op_at(lab, i);
@@ -33,17 +34,17 @@ static bool event_is_data(const struct crashlab *lab, size_t event)
 void crashlab_epoch_load(const struct crashlab *lab, unsigned first,
 			 unsigned last, struct crashlab_epoch *ret)
 {
-	ret->first = first;
-	ret->last = last;
+	*ret = (struct crashlab_epoch){ .first = first, .last = last };
 	ret->changes = g_ptr_array_new();
 	ret->is_data = g_array_new(FALSE, FALSE, sizeof(gboolean));
 	for (guint i = 0; i < lab->events->len; i++) {
 		struct recdev_event *e = lab->events->pdata[i];
 		gboolean data;
 
-		if (!is_change(e) || e->epoch < first || e->epoch > last)
+		if (!crashlab_is_change(e) || e->epoch < first ||
+		    e->epoch > last)
 			continue;
-		data = event_is_data(lab, i);
+		data = crashlab_is_data(lab, i);
 		g_ptr_array_add(ret->changes, e);
 		g_array_append_val(ret->is_data, data);
 	}
@@ -69,20 +70,32 @@ static void apply_part(const struct recdev_event *e, uint64_t from, uint64_t to,
 		       to - from);
 }
 
-static void apply(const struct recdev_event *e, uint8_t *bytes)
+void crashlab_apply(const struct recdev_event *e, uint8_t *bytes)
 {
 	apply_part(e, 0, e->len, bytes);
 }
 
-/* Every block of it by the toss of a coin. */
+/*
+ * The end of what lands as a whole, from byte @pos of the host on. A journal
+ * makes up for blocks that are torn between sectors.
+ */
+static uint64_t end_of_unit(const struct crashlab *lab, uint64_t pos)
+{
+	uint32_t bs = lab->spec.block_size;
+	uint64_t block = pos / bs;
+	bool whole = !lab->journal || block == crashlab_super_block(lab);
+
+	return whole ? (block + 1) * bs : pos / SECTOR * SECTOR + SECTOR;
+}
+
+/* Every unit of it by the toss of a coin. */
 static void apply_torn(const struct crashlab *lab, GRand *rand,
 		       const struct recdev_event *e, uint8_t *bytes)
 {
-	uint32_t bs = lab->spec.block_size;
 	uint64_t from = 0;
 
 	while (from < e->len) {
-		uint64_t to = (e->pos.v + from) / bs * bs + bs - e->pos.v;
+		uint64_t to = end_of_unit(lab, e->pos.v + from) - e->pos.v;
 
 		to = u64_min(to, e->len);
 		if (g_rand_boolean(rand))
@@ -91,12 +104,9 @@ static void apply_torn(const struct crashlab *lab, GRand *rand,
 	}
 }
 
-bool crashlab_spans_blocks(const struct crashlab *lab,
-			   const struct recdev_event *e)
+bool crashlab_can_tear(const struct crashlab *lab, const struct recdev_event *e)
 {
-	uint32_t bs = lab->spec.block_size;
-
-	return e->pos.v / bs != (e->pos.v + e->len - 1) / bs;
+	return end_of_unit(lab, e->pos.v) < e->pos.v + e->len;
 }
 
 static void apply_random(const struct crashlab *lab,
@@ -110,11 +120,10 @@ static void apply_random(const struct crashlab *lab,
 	for (guint i = 0; i < ep->changes->len; i++) {
 		const struct recdev_event *e = ep->changes->pdata[i];
 
-		if (crashlab_spans_blocks(lab, e) &&
-		    !g_rand_int_range(rand, 0, 3))
+		if (crashlab_can_tear(lab, e) && !g_rand_int_range(rand, 0, 3))
 			apply_torn(lab, rand, e, bytes);
 		else if (g_rand_int_range(rand, 0, 10) < of_ten)
-			apply(e, bytes);
+			crashlab_apply(e, bytes);
 	}
 	g_rand_free(rand);
 }
@@ -131,7 +140,7 @@ static void apply_one_torn(const struct crashlab *lab,
 	for (guint i = 0; i < ep->changes->len; i++) {
 		guint k = (start + i) % ep->changes->len;
 
-		if (crashlab_spans_blocks(lab, ep->changes->pdata[k])) {
+		if (crashlab_can_tear(lab, ep->changes->pdata[k])) {
 			torn = k;
 			break;
 		}
@@ -140,45 +149,41 @@ static void apply_one_torn(const struct crashlab *lab,
 		if (i == torn)
 			apply_torn(lab, rand, ep->changes->pdata[i], bytes);
 		else if (others)
-			apply(ep->changes->pdata[i], bytes);
+			crashlab_apply(ep->changes->pdata[i], bytes);
 	}
 	g_rand_free(rand);
 }
 
-/* All of the last epoch; of those before it what the fault left. */
-static void apply_faulty(const struct crashlab *lab,
-			 const struct crashlab_epoch *ep,
-			 enum crashlab_fault fault, uint32_t seed,
-			 uint8_t *bytes)
+void crashlab_cut(const struct crashlab *lab, struct blkdev *rec, GRand *rand,
+		  uint8_t *bytes)
 {
-	GRand *rand = g_rand_new_with_seed(seed);
+	g_autoptr(GPtrArray) events = recdev_events(rec);
+	unsigned epoch =
+		(unsigned)g_rand_int_range(rand, 0, (gint32)recdev_epochs(rec));
 
-	(void)lab;
-	for (guint i = 0; i < ep->changes->len; i++) {
-		const struct recdev_event *e = ep->changes->pdata[i];
-		gboolean data = g_array_index(ep->is_data, gboolean, i);
-		bool keep = e->epoch == ep->last;
+	for (guint i = 0; i < events->len; i++) {
+		const struct recdev_event *e = events->pdata[i];
+		gint32 fate = g_rand_int_range(rand, 0, 3);
 
-		if (!keep && fault == CRASHLAB_LATE_DATA)
-			keep = !data;
-		else if (!keep)
-			keep = g_rand_boolean(rand);
-		if (keep)
-			apply(e, bytes);
+		if (!crashlab_is_change(e) || e->epoch > epoch)
+			continue;
+		if (e->epoch < epoch || fate == 1)
+			crashlab_apply(e, bytes);
+		else if (fate == 2 && crashlab_can_tear(lab, e))
+			apply_torn(lab, rand, e, bytes);
 	}
-	g_rand_free(rand);
 }
 
 void crashlab_build(struct crashlab *lab, const struct crashlab_epoch *ep,
 		    const struct crashlab_state *s, enum crashlab_fault fault)
 {
-	memcpy(lab->state, lab->now, lab->host_size);
+	memcpy(lab->state.bytes, lab->now, lab->host_size);
 	if (s->how == RANDOM) {
-		apply_random(lab, ep, s->param, lab->state);
+		apply_random(lab, ep, s->param, lab->state.bytes);
 	} else if (s->how == TORN) {
-		apply_one_torn(lab, ep, s->param, lab->state);
+		apply_one_torn(lab, ep, s->param, lab->state.bytes);
 	} else if (s->how == FAULTY) {
-		apply_faulty(lab, ep, fault, s->param, lab->state);
+		crashlab_apply_faulty(lab, ep, fault, s->param);
 	} else {
 		for (guint i = 0; i < ep->changes->len; i++) {
 			bool keep = s->how == SUBSET   ? s->param >> i & 1
@@ -186,11 +191,11 @@ void crashlab_build(struct crashlab *lab, const struct crashlab_epoch *ep,
 						       : i != s->param;
 
 			if (keep)
-				apply(ep->changes->pdata[i], lab->state);
+				crashlab_apply(ep->changes->pdata[i],
+					       lab->state.bytes);
 		}
 	}
-	if (fault == CRASHLAB_NO_MARK)
-		lab->state[1024 + 58] |= 1;
+	crashlab_unmark(lab, fault);
 }
 
 /* All changes of the epochs from @from to before @to. */
@@ -199,7 +204,7 @@ void crashlab_advance(struct crashlab *lab, unsigned from, unsigned to)
 	for (guint i = 0; i < lab->events->len; i++) {
 		const struct recdev_event *e = lab->events->pdata[i];
 
-		if (is_change(e) && e->epoch >= from && e->epoch < to)
-			apply(e, lab->now);
+		if (crashlab_is_change(e) && e->epoch >= from && e->epoch < to)
+			crashlab_apply(e, lab->now);
 	}
 }

@@ -8,13 +8,14 @@
 
 #include <rawmap/base/bytes.h>
 
-#include <stdio.h>
+#include <limits.h>
 #include <string.h>
 
 #define SUBSETS_UP_TO 4 /* changes of an epoch */
 #define RANDOM_STATES 12
 #define TORN_STATES   4
-#define DUMP_EVERY    40
+#define PAIR_STATES   3 /* with a fault */
+#define SAMPLE_EVERY  25
 
 static const struct crashlab_op *op_at(const struct crashlab *lab, guint i)
 {
@@ -40,7 +41,7 @@ static void list_sound(const struct crashlab *lab, unsigned epoch, GRand *rand,
 	crashlab_epoch_load(lab, epoch, epoch, &ep);
 	n = ep.changes->len;
 	for (guint i = 0; i < n; i++)
-		torn += crashlab_spans_blocks(lab, ep.changes->pdata[i]);
+		torn += crashlab_can_tear(lab, ep.changes->pdata[i]);
 	crashlab_epoch_clear(&ep);
 	/* Without its last change it is the epoch before; with all the next. */
 	if (n <= SUBSETS_UP_TO) {
@@ -63,17 +64,31 @@ static unsigned epochs(const struct crashlab *lab)
 	return recdev_epochs(lab->rec);
 }
 
+static void list_pairs(const struct crashlab *lab, enum crashlab_fault fault,
+		       unsigned epoch, GRand *rand, GArray *list)
+{
+	struct crashlab_epoch second;
+	bool shows;
+
+	if (epoch + 1 >= epochs(lab))
+		return;
+	crashlab_epoch_load(lab, epoch + 1, epoch + 1, &second);
+	shows = crashlab_shows_at(lab, fault, &second);
+	crashlab_epoch_clear(&second);
+	for (unsigned i = 0; shows && i < PAIR_STATES; i++)
+		add(list, epoch, FAULTY, g_rand_int(rand));
+}
+
 static GArray *list_states(const struct crashlab *lab,
 			   enum crashlab_fault fault, GRand *rand)
 {
 	GArray *list = g_array_new(FALSE, FALSE, sizeof(struct crashlab_state));
 
 	for (unsigned e = 0; e < epochs(lab); e++) {
-		if (fault == CRASHLAB_SOUND || fault == CRASHLAB_NO_MARK)
+		if (crashlab_makes_pairs(fault))
+			list_pairs(lab, fault, e, rand, list);
+		else
 			list_sound(lab, e, rand, list);
-		else if (e + 1 < epochs(lab))
-			for (unsigned i = 0; i < 3; i++)
-				add(list, e, FAULTY, g_rand_int(rand));
 	}
 	return list;
 }
@@ -102,8 +117,12 @@ static void verdict_for(const struct crashlab *lab,
 			const struct crashlab_epoch *ep,
 			struct crashlab_verdict *ret)
 {
-	ret->must_be_dirty = !crashlab_is_clean(lab->now);
-	ret->window = (struct oracle_window){ 0, 0 };
+	*ret = (struct crashlab_verdict){
+		.must_be_dirty = !crashlab_is_clean(lab, lab->now),
+		.atomic = lab->journal,
+		.before = ep->before,
+		.after = ep->after,
+	};
 	for (guint i = 0; i < lab->ops->len; i++) {
 		const struct crashlab_op *op = op_at(lab, i);
 
@@ -125,28 +144,33 @@ static const char *how_text(enum crashlab_how how)
 	return text[how];
 }
 
-static void count(struct crashlab *lab, const struct crashlab_state *s,
+static void keep(struct crashlab *lab)
+{
+	const char *path = g_getenv("RAWMAP_KEEP");
+
+	if (path)
+		g_file_set_contents(path, (char *)lab->state.bytes,
+				    (gssize)lab->host_size, NULL);
+}
+
+/* True: the first bad one. */
+static bool count(struct crashlab *lab, const struct crashlab_state *s,
 		  const struct crashlab_verdict *v, char *wrong,
 		  struct crashlab_result *ret)
 {
-	const char *keep = g_getenv("RAWMAP_KEEP");
 	const struct crashlab_op *last = op_at(lab, v->window.last);
+	bool first = wrong && !ret->first;
 
-	if (!wrong)
-		return;
-	ret->bad++;
-	if (ret->first) {
-		g_free(wrong);
-		return;
-	}
-	ret->first = g_strdup_printf(
-		"epoch %u, %s %#x; operations %u to %u (%s) are open: %s",
-		s->epoch, how_text(s->how), s->param, v->window.base + 1,
-		v->window.last, last->name, wrong);
+	ret->states++;
+	ret->bad += wrong != NULL;
+	if (first)
+		ret->first = g_strdup_printf(
+			"epoch %u, %s %#x; operations %u to %u (%s) are open:"
+			" %s",
+			s->epoch, how_text(s->how), s->param,
+			v->window.base + 1, v->window.last, last->name, wrong);
 	g_free(wrong);
-	if (keep)
-		g_file_set_contents(keep, (char *)lab->state,
-				    (gssize)lab->host_size, NULL);
+	return first;
 }
 
 static void judge_one(struct crashlab *lab, const struct crashlab_epoch *ep,
@@ -157,12 +181,15 @@ static void judge_one(struct crashlab *lab, const struct crashlab_epoch *ep,
 	char *wrong;
 
 	verdict_for(lab, ep, &v);
-	v.dump = ret->states % DUMP_EVERY == 0;
+	v.sample = ret->states % SAMPLE_EVERY == 0;
+	v.seed = lab->seed ^ (s->epoch << 16) ^ s->param;
 	crashlab_build(lab, ep, s, fault);
 	wrong = crashlab_verdict(lab, &v, ret);
-	ret->states++;
-	ret->dumped += v.dump;
-	count(lab, s, &v, wrong, ret);
+	if (count(lab, s, &v, wrong, ret)) {
+		/* The judges have changed it. */
+		crashlab_build(lab, ep, s, fault);
+		keep(lab);
+	}
 }
 
 /* After the unmount: clean, and what was done last is there. */
@@ -170,27 +197,54 @@ static void judge_end(struct crashlab *lab, struct crashlab_result *ret)
 {
 	const struct crashlab_state s = { epochs(lab), SUBSET, 0 };
 	struct crashlab_verdict v = {
-		.dump = true,
+		.sample = true,
 		.window = { lab->ops->len - 1, lab->ops->len - 1 },
 	};
 	char *wrong = NULL;
 
-	memcpy(lab->state, lab->now, lab->host_size);
-	if (!crashlab_is_clean(lab->state))
+	memcpy(lab->state.bytes, lab->now, lab->host_size);
+	if (!crashlab_is_clean(lab, lab->state.bytes))
 		wrong = g_strdup("after the unmount, and not clean");
 	if (!wrong)
 		wrong = crashlab_verdict(lab, &v, ret);
-	ret->states++;
-	count(lab, &s, &v, wrong, ret);
+	if (count(lab, &s, &v, wrong, ret))
+		keep(lab);
+}
+
+/*
+ * The metadata at both ends of an epoch. When an end cannot be recovered its
+ * states cannot either, and say why.
+ */
+static void find_ends(struct crashlab *lab, struct crashlab_epoch *ep,
+		      unsigned *known, uint32_t *sum)
+{
+	g_autofree uint8_t *end = NULL;
+	g_autofree char *wrong = NULL, *also = NULL;
+
+	if (!lab->journal)
+		return;
+	if (*known == ep->first)
+		ep->before = *sum;
+	else
+		ep->before = crashlab_metadata(lab, lab->now, NULL, &wrong);
+	end = g_memdup2(lab->now, lab->host_size);
+	for (guint i = 0; i < ep->changes->len; i++)
+		crashlab_apply(ep->changes->pdata[i], end);
+	ep->after = crashlab_metadata(lab, end, NULL, &also);
+	*known = ep->last + 1;
+	*sum = ep->after;
 }
 
 void crashlab_judge(struct crashlab *lab, enum crashlab_fault fault,
 		    unsigned quota, struct crashlab_result *ret)
 {
 	GRand *rand = g_rand_new_with_seed(lab->seed + 1);
-	g_autoptr(GArray) list = list_states(lab, fault, rand);
-	unsigned at = 0;
+	unsigned at = 0, known = UINT_MAX;
+	g_autoptr(GArray) list = NULL;
+	uint32_t sum = 0;
 
+	crashlab_spoil(lab, fault);
+	list = list_states(lab, fault, rand);
 	*ret = (struct crashlab_result){ .possible = list->len };
 	choose(list, quota, rand);
 	g_rand_free(rand);
@@ -198,13 +252,13 @@ void crashlab_judge(struct crashlab *lab, enum crashlab_fault fault,
 	for (guint i = 0; i < list->len;) {
 		unsigned number =
 			g_array_index(list, struct crashlab_state, i).epoch;
-		bool two = fault == CRASHLAB_NO_FLUSH ||
-			   fault == CRASHLAB_LATE_DATA;
 		struct crashlab_epoch ep;
 
 		crashlab_advance(lab, at, number);
 		at = number;
-		crashlab_epoch_load(lab, number, number + two, &ep);
+		crashlab_epoch_load(lab, number,
+				    number + crashlab_makes_pairs(fault), &ep);
+		find_ends(lab, &ep, &known, &sum);
 		for (; i < list->len; i++) {
 			const struct crashlab_state *s =
 				&g_array_index(list, struct crashlab_state, i);

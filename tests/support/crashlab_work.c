@@ -21,7 +21,10 @@
 
 void crashlab_open(struct crashlab *lab)
 {
-	const struct hostfs_options opt = { .use_reserved = true };
+	const struct hostfs_options opt = {
+		.use_reserved = true,
+		.discard = lab->spec.discard,
+	};
 	GError *error = NULL;
 	struct hostfile *hf;
 
@@ -144,11 +147,14 @@ static const char *do_write(struct crashlab *lab, unsigned op)
 
 static const char *do_punch(struct crashlab *lab, unsigned op)
 {
+	uint32_t bs = lab->spec.block_size;
 	uint64_t pos, len;
 	int err;
 
-	some_range(lab, crashlab_below(lab, 5) ? 16 : lab->spec.dense, &pos,
-		   &len);
+	some_range(lab, 16, &pos, &len);
+	/* Whole tree blocks become free. */
+	if (!crashlab_below(lab, lab->spec.churn ? 3 : 6))
+		len = (1 + crashlab_below(lab, lab->spec.dense / 2)) * bs;
 	err = image_punch(lab->img, img_off_at(pos), len);
 	if (err) {
 		ck_assert_int_eq(err, -ENOSPC);
@@ -240,17 +246,31 @@ static void unmount(struct crashlab *lab)
 
 /* ---- one after the other ---- */
 
-enum kind { WRITE, PUNCH, ZERO, ALLOCATE, TRUNCATE, FLUSH, COMMIT, REMOUNT };
+enum kind {
+	WRITE,
+	PUNCH,
+	ZERO,
+	ALLOCATE,
+	TRUNCATE,
+	FLUSH,
+	COMMIT,
+	TICK,
+	SETTLE,
+	REMOUNT,
+	KINDS
+};
 
 static enum kind some_kind(struct crashlab *lab)
 {
-	/* Of a hundred. */
-	static const uint8_t share[] = { 46, 14, 8, 7, 7, 12, 4, 2 };
+	/* Of a hundred. Ticks, settling and unmounting empty the log. */
+	static const uint8_t mixed[KINDS] = { 40, 14, 7, 6, 6, 14, 6, 4, 1, 2 };
+	static const uint8_t churn[KINDS] = { 48, 22, 2, 2, 4, 16, 6 };
+	const uint8_t *share = lab->spec.churn ? churn : mixed;
 	uint64_t what = crashlab_below(lab, 100);
 	unsigned kind = 0;
 
 	if (!lab->spec.full && hostfs_available(lab->fs) < 150)
-		what = 46 + crashlab_below(lab, 54);
+		what = share[WRITE] + crashlab_below(lab, 100 - share[WRITE]);
 	for (; what >= share[kind]; kind++)
 		what -= share[kind];
 	return (enum kind)kind;
@@ -292,10 +312,22 @@ static void one_op(struct crashlab *lab, enum kind kind)
 		op.covers = hostfs_pending(lab->fs);
 		ck_assert_int_eq(hostfs_commit(lab->fs), 0);
 		break;
+	case TICK:
+		op.name = "tick";
+		op.covers = hostfs_pending(lab->fs);
+		ck_assert_int_eq(hostfs_tick(lab->fs), 0);
+		break;
+	case SETTLE:
+		op.name = "settle";
+		ck_assert_int_eq(hostfs_settle(lab->fs), 0);
+		op.covers = op.closes = true;
+		break;
 	case REMOUNT:
 		op.name = "unmount";
 		unmount(lab);
 		op.covers = op.closes = true;
+		break;
+	case KINDS:
 		break;
 	}
 	if (lab->fs && commits_so_far(lab) != commits)
