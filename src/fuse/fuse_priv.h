@@ -44,6 +44,7 @@ struct session {
 	struct hostfs *fs;
 	GPtrArray *images; /* struct image, owned */
 	bool naked, readonly;
+	bool sync;	      /* what session_changed() is for */
 	bool uncached_writes; /* set by init, before any open */
 	unsigned commit, threads, max_read;
 	uid_t uid;
@@ -58,6 +59,13 @@ struct session {
 
 /* The image at node @ino; NULL for the directory and for unknown nodes. */
 struct image *session_image(const struct session *s, fuse_ino_t ino);
+
+/*
+ * A call has changed @img and is about to say so. On 0 the change is durable if
+ * the mount was asked for it (-o sync), and not touched otherwise. 0 or -errno
+ * of the flush, which is the reply then.
+ */
+int session_changed(struct session *s, struct image *img);
 
 /* Make s->se: nothing is mounted yet. */
 bool connection_new(struct session *s, const struct mountopts *opt, bool debug,

@@ -6,6 +6,10 @@
  * There is no flush operation on purpose: close(2) promises nothing, and a
  * server without it is asked once and never again. The kernel still writes back
  * dirty pages of a mapping at close.
+ *
+ * What changes the image passes session_changed() before its reply: with
+ * -o sync the reply says that it is durable. No lock is held there, so that
+ * those who wait for it wait for one commit together.
  */
 #include "fuse_priv.h"
 
@@ -52,8 +56,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	      off_t off, struct fuse_file_info *fi)
 {
+	struct session *s = fuse_req_userdata(req);
 	struct image *img = image_for(req, ino);
 	ssize_t n;
+	int err;
 
 	(void)fi;
 	if (!img)
@@ -64,8 +70,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	}
 
 	n = image_pwrite(img, buf, size, img_off_at((uint64_t)off));
-	if (n < 0)
-		fuse_reply_err(req, (int)-n);
+	err = n < 0 ? (int)n : session_changed(s, img);
+	if (err)
+		fuse_reply_err(req, -err);
 	else
 		fuse_reply_write(req, (size_t)n);
 }
@@ -84,6 +91,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 		  off_t len, struct fuse_file_info *fi)
 {
+	struct session *s = fuse_req_userdata(req);
 	struct image *img = image_for(req, ino);
 	bool keep = mode & FALLOC_FL_KEEP_SIZE;
 	img_off pos = img_off_at((uint64_t)off);
@@ -111,6 +119,8 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 	default:
 		err = -EOPNOTSUPP;
 	}
+	if (!err)
+		err = session_changed(s, img);
 	fuse_reply_err(req, -err);
 }
 

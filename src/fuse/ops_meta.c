@@ -27,6 +27,11 @@
 #define NAMES_KEPT 3600.0 /* seconds */
 #define ATTRS_KEPT 0.0
 
+/* What of a setattr can change an image. */
+#define CHANGES                                                               \
+	(FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | \
+	 FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
+
 static const char *image_name(const struct session *s, guint i)
 {
 	return hostfile_name(image_file(g_ptr_array_index(s->images, i)));
@@ -160,6 +165,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int which,
 		err = image_truncate(img, (uint64_t)attr->st_size);
 	if (!err)
 		err = set_times(img, attr, which);
+	if (!err && (which & CHANGES))
+		err = session_changed(s, img);
 
 	if (err)
 		fuse_reply_err(req, -err);

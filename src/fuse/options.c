@@ -6,6 +6,9 @@
  * Which names libfuse knows is asked of libfuse itself: a session that is never
  * mounted is made from each kept option alone. A list here would refuse what a
  * later release adds.
+ *
+ * "sync" is libfuse's too, and is kept from it: the kernel would follow every
+ * write with a fsync of its own, when the server has flushed already.
  */
 #include "fuse_priv.h"
 
@@ -25,6 +28,8 @@ enum own {
 	OPT_RO,
 	OPT_RW,
 	OPT_COMMIT,
+	OPT_SYNC,
+	OPT_DISCARD,
 	OPT_CACHE,
 	OPT_DIRECT,
 	OPT_THREADS,
@@ -40,10 +45,22 @@ static const struct {
 	[OPT_RO] = { "ro", false },
 	[OPT_RW] = { "rw", false },
 	[OPT_COMMIT] = { "commit", true },
+	[OPT_SYNC] = { "sync", false },
+	[OPT_DISCARD] = { "discard", false },
 	[OPT_CACHE] = { "cache", true },
 	[OPT_DIRECT] = { "direct", true },
 	[OPT_THREADS] = { "threads", true },
 	[OPT_MAX_READ] = { "max_read", true },
+};
+
+/* What a read-only mount has no use for, and why. */
+static const struct {
+	enum own opt;
+	const char *text, *never;
+} for_writers[] = {
+	{ OPT_COMMIT, "commit=", "written" },
+	{ OPT_SYNC, "sync", "written" },
+	{ OPT_DISCARD, "discard", "freed" },
 };
 
 static bool usage(GError **error, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
@@ -119,6 +136,12 @@ static bool parse_own(struct mountopts *o, enum own opt, const char *value,
 	case OPT_COMMIT:
 		return parse_number(value, "commit=", 1, 86400, &o->commit,
 				    error);
+	case OPT_SYNC:
+		o->sync = true;
+		return true;
+	case OPT_DISCARD:
+		o->discard = true;
+		return true;
 	case OPT_CACHE:
 		return text_parse_size(value, "cache=", &o->cache, error);
 	case OPT_DIRECT:
@@ -205,6 +228,12 @@ void mountopts_set_readonly(struct mountopts *o)
 	o->readonly = true;
 }
 
+static bool is_kept(const struct mountopts *o, const char *option)
+{
+	return g_ptr_array_find_with_equal_func(o->fuse, option, g_str_equal,
+						NULL);
+}
+
 static void say_nothing(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	(void)level;
@@ -238,9 +267,14 @@ bool mountopts_check(const struct mountopts *o, GError **error)
 				    "the path of a file inside the source");
 	if (o->readonly && (o->seen & 1U << OPT_RW))
 		return usage(error, "'rw' contradicts 'ro' or -r");
-	if (o->readonly && (o->seen & 1U << OPT_COMMIT))
-		return usage(error, "'commit=' makes no sense on a read-only "
-				    "mount: nothing is ever written");
+	for (guint i = 0; i < G_N_ELEMENTS(for_writers); i++)
+		if (o->readonly && (o->seen & 1U << for_writers[i].opt))
+			return usage(error,
+				     "'%s' makes no sense on a read-only "
+				     "mount: nothing is ever %s",
+				     for_writers[i].text, for_writers[i].never);
+	if (o->sync && is_kept(o, "async"))
+		return usage(error, "'async' contradicts 'sync'");
 
 	fuse_set_log_func(say_nothing);
 	for (guint i = 0; i < o->fuse->len && !unknown; i++)

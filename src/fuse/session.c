@@ -44,6 +44,17 @@ static bool open_images(struct session *s, const struct mountopts *opt,
 	return true;
 }
 
+/* A wish, not a condition: the mount goes on without. */
+static bool may_discard(const struct session *s)
+{
+	if (blkdev_geometry(s->dev)->can_discard)
+		return true;
+	log_warning("'%s' cannot discard: 'discard' has no effect, blocks that "
+		    "are freed stay allocated on it",
+		    s->source);
+	return false;
+}
+
 static bool open_source(struct session *s, const struct mountopts *opt,
 			GError **error)
 {
@@ -61,6 +72,7 @@ static bool open_source(struct session *s, const struct mountopts *opt,
 	s->dev = filedev_open(s->source, &dev, error);
 	if (!s->dev)
 		return false;
+	host.discard = opt->discard && may_discard(s);
 	s->fs = hostfs_open(s->dev, &host, error);
 	return s->fs != NULL;
 }
@@ -131,6 +143,11 @@ struct image *session_image(const struct session *s, fuse_ino_t ino)
 	return g_ptr_array_index(s->images, ino - first);
 }
 
+int session_changed(struct session *s, struct image *img)
+{
+	return s->sync ? image_flush(img) : 0;
+}
+
 struct session *session_open(const struct mountopts *opt, const char *source,
 			     const char *mountpoint, bool debug, GError **error)
 {
@@ -140,6 +157,7 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 	s->mountpoint = g_strdup(mountpoint);
 	s->images = g_ptr_array_new_with_free_func((GDestroyNotify)image_free);
 	s->readonly = opt->readonly;
+	s->sync = opt->sync;
 	s->commit = opt->commit;
 	s->threads = opt->threads;
 	s->max_read = opt->max_read;

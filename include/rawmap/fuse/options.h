@@ -13,6 +13,8 @@ struct mountopts {
 	GPtrArray *images; /* paths inside the host, as given */
 	bool readonly;
 	unsigned commit; /* seconds between commits */
+	bool sync;	 /* a change is durable before its reply */
+	bool discard;	 /* freed blocks are discarded on the source */
 	uint64_t cache;	 /* bytes for the map of each image */
 	enum filedev_direct direct;
 	unsigned threads;  /* at most so many requests at a time */

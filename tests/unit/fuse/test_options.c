@@ -74,6 +74,8 @@ START_TEST(defaults_are_read_write_with_a_commit_every_5_seconds)
 	ck_assert_uint_eq(o.cache, 32 << 20);
 	ck_assert_int_eq(o.direct, FILEDEV_DIRECT_AUTO);
 	ck_assert_uint_eq(o.threads, 16);
+	ck_assert(!o.sync);
+	ck_assert(!o.discard);
 }
 END_TEST
 
@@ -206,10 +208,69 @@ START_TEST(commit_on_a_readonly_mount_is_refused)
 }
 END_TEST
 
+/* libfuse has a "sync" too, which means something else. */
+START_TEST(sync_is_rawmaps_and_goes_with_commit)
+{
+	parse("image=/a,commit=7,sync");
+	ck_assert(o.sync);
+	ck_assert(!o.discard);
+	ck_assert_uint_eq(o.fuse->len, 0);
+	check();
+}
+END_TEST
+
+START_TEST(discard_is_taken)
+{
+	parse("image=/a,rw,discard");
+	ck_assert(o.discard);
+	ck_assert(!o.sync);
+	ck_assert_uint_eq(o.fuse->len, 0);
+	check();
+}
+END_TEST
+
+START_TEST(sync_on_a_readonly_mount_is_refused)
+{
+	parse("image=/a,sync,ro");
+	refuse_check("'sync'");
+}
+END_TEST
+
+START_TEST(discard_with_minus_r_is_refused)
+{
+	parse("image=/a,discard");
+	mountopts_set_readonly(&o);
+	refuse_check("'discard'");
+}
+END_TEST
+
+START_TEST(sync_and_async_contradict)
+{
+	parse("image=/a,async,sync");
+	refuse_check("'async'");
+}
+END_TEST
+
+START_TEST(async_alone_is_libfuses)
+{
+	parse("image=/a,async");
+	assert_list(o.fuse, 0, "async");
+	check();
+}
+END_TEST
+
+static const struct {
+	const char *first, *second;
+} twice[] = {
+	{ "commit=5", "commit=6" },
+	{ "sync", "sync" },
+	{ "discard", "discard" },
+};
+
 START_TEST(option_given_twice_is_refused)
 {
-	parse("commit=5");
-	refuse_parse("commit=6", "twice");
+	parse(twice[_i].first);
+	refuse_parse(twice[_i].second, "twice");
 }
 END_TEST
 
@@ -220,6 +281,8 @@ static const struct {
 	{ "commit", "needs a value" },
 	{ "image", "needs a value" },
 	{ "ro=1", "takes no value" },
+	{ "sync=1", "takes no value" },
+	{ "discard=", "takes no value" },
 	{ "commit=0", "commit=" },
 	{ "commit=-1", "commit=" },
 	{ "commit=5s", "commit=" },
@@ -270,7 +333,14 @@ int main(void)
 	tcase_add_test(tc, minus_r_and_rw_contradict);
 	tcase_add_test(tc, minus_r_and_ro_agree);
 	tcase_add_test(tc, commit_on_a_readonly_mount_is_refused);
-	tcase_add_test(tc, option_given_twice_is_refused);
+	tcase_add_test(tc, sync_is_rawmaps_and_goes_with_commit);
+	tcase_add_test(tc, discard_is_taken);
+	tcase_add_test(tc, sync_on_a_readonly_mount_is_refused);
+	tcase_add_test(tc, discard_with_minus_r_is_refused);
+	tcase_add_test(tc, sync_and_async_contradict);
+	tcase_add_test(tc, async_alone_is_libfuses);
+	tcase_add_loop_test(tc, option_given_twice_is_refused, 0,
+			    (int)G_N_ELEMENTS(twice));
 	tcase_add_loop_test(tc, bad_value_is_refused, 0,
 			    (int)G_N_ELEMENTS(bad));
 	tcase_add_test(tc, parsing_stops_at_the_first_error);
