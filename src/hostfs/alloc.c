@@ -286,6 +286,11 @@ uint64_t alloc_pending(const struct alloc *a)
 	return a->pending_blocks;
 }
 
+size_t alloc_pending_runs(const struct alloc *a)
+{
+	return a->pending->len;
+}
+
 uint64_t alloc_draining(const struct alloc *a)
 {
 	return a->frozen_blocks;

@@ -43,9 +43,13 @@ int hostfile_enter(struct hostfile *hf, const struct extent *e,
 
 int hostfile_make_room(struct hostfile *hf)
 {
+	int err;
+
 	if (!alloc_pending(hf->fs->alloc) && !alloc_draining(hf->fs->alloc))
 		return -ENOSPC;
-	return tx_commit(hf->fs);
+	err = tx_commit(hf->fs);
+	/* Others may have begun to fill the next transaction. */
+	return err ? err : tx_start(hf->fs);
 }
 
 /* ---- reserve ---- */
@@ -104,6 +108,9 @@ static int reserve_hole(struct hostfile *hf, const struct extent *e,
 			return done ? 0 : err;
 		append_run(fill, &run, promised);
 		done += run.len;
+		/* Runs that continue each other are many bitmaps all the same. */
+		if (!hostfile_fits_tx(hf, fill->promised + fill->n))
+			break;
 	}
 	return 0;
 }

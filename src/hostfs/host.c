@@ -148,6 +148,22 @@ int hostfs_flush_end(struct hostfs *fs, int err)
 	return err;
 }
 
+bool hostfs_flush_try_end(struct hostfs *fs)
+{
+	bool ended;
+
+	if (fs->readonly)
+		return true;
+	if (!mutex_trylock(&fs->lock))
+		return false;
+	/* A broken host is marked at the end of a cycle: that is I/O. */
+	ended = !hostfs_broken(fs);
+	if (ended)
+		(void)tx_flush_end(fs, 0);
+	mutex_unlock(&fs->lock);
+	return ended;
+}
+
 int hostfs_commit(struct hostfs *fs)
 {
 	int err;
@@ -172,12 +188,15 @@ int hostfs_tick(struct hostfs *fs)
 	return err;
 }
 
+/* A new writer keeps the host from rest: that is his to bring about then. */
+#define SETTLE_COMMITS 3
+
 int hostfs_settle(struct hostfs *fs)
 {
 	int err;
 
 	mutex_lock(&fs->lock);
-	err = tx_finish(fs);
+	err = tx_finish(fs, SETTLE_COMMITS);
 	mutex_unlock(&fs->lock);
 	return err;
 }

@@ -245,6 +245,8 @@ uint64_t alloc_available_meta(const struct alloc *a);
 /* Put @blocks of future tree blocks aside / return them (used or not). */
 void alloc_promise(struct alloc *a, uint64_t blocks);
 void alloc_unpromise(struct alloc *a, uint64_t blocks);
+/* Runs of blocks in that list. */
+size_t alloc_pending_runs(const struct alloc *a);
 /* Blocks released by the running transaction; by the one being committed. */
 uint64_t alloc_pending(const struct alloc *a);
 uint64_t alloc_draining(const struct alloc *a);
@@ -314,8 +316,11 @@ int tx_start(struct hostfs *fs);
 unsigned tx_op_blocks(struct hostfs *fs);
 /* The host is broken: says so once (@what failed with @err, a -errno). */
 void tx_fail(struct hostfs *fs, int err, const char *what);
-/* Clean unmount: commit, everything home, mark clean, flush. */
-int tx_finish(struct hostfs *fs);
+/*
+ * Clean unmount: commit, everything home, mark clean, flush. Where others keep
+ * changing the host it gives up, with 0, after @most commits.
+ */
+int tx_finish(struct hostfs *fs, unsigned most);
 
 /* ---- extload.c, indload.c ---- */
 

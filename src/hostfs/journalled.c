@@ -24,13 +24,14 @@
 #include <rawmap/base/error.h>
 
 #include <errno.h>
+#include <inttypes.h>
 
 /* Committed blocks kept from home, at most, before a checkpoint is due. */
 #define HEAVY_BLOCKS 2048
 #define HEAVY_BYTES  (UINT64_C(8) << 20)
 
 /* What one fill or punch changes at worst fits four times. mke2fs makes 1024. */
-#define LOG_BLOCKS_MIN 256
+#define LOG_BLOCKS_MIN 255
 
 static bool open_journal(struct hostfs *fs, const GArray *runs, GError **error)
 {
@@ -39,17 +40,18 @@ static bool open_journal(struct hostfs *fs, const GArray *runs, GError **error)
 		runs->len, fs->bits, fs->name, error);
 	if (!fs->journal)
 		return false;
-	if (journal_info(fs->journal)->maxlen < LOG_BLOCKS_MIN) {
-		g_set_error(
-			error, RAWMAP_ERROR, RAWMAP_ERROR_READONLY,
-			"'%s' has a journal of %u blocks, which is too short"
-			" for rawmap to write to; open it read-only (-r)",
-			fs->name, journal_info(fs->journal)->maxlen);
-		return false;
-	}
 	fs->jlog = jlog_new(fs->journal, ext2fs_blocks_count(fs->fs->super),
 			    error);
-	return fs->jlog != NULL;
+	if (!fs->jlog)
+		return false;
+	if (jlog_capacity(fs->jlog) >= LOG_BLOCKS_MIN)
+		return true;
+	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_READONLY,
+		    "'%s' has a log of %" PRIu64 " blocks in its journal, which"
+		    " is too short for rawmap to write to; open it read-only"
+		    " (-r)",
+		    fs->name, jlog_capacity(fs->jlog));
+	return false;
 }
 
 bool journalled_open(struct hostfs *fs, GError **error)

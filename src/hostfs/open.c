@@ -225,7 +225,7 @@ int hostfs_close(struct hostfs *fs)
 		return 0;
 	if (!fs->readonly) {
 		mutex_lock(&fs->lock);
-		err = tx_finish(fs);
+		err = tx_finish(fs, UINT_MAX);
 		mutex_unlock(&fs->lock);
 	}
 	hostfs_abandon(fs);

@@ -276,7 +276,7 @@ static void report(const struct recovery *r, struct recover_report *ret)
 
 	*ret = (struct recover_report){
 		.needed = true,
-		.had_error = journal_info(r->journal)->error != 0,
+		.had_error = recovery_has_error(r),
 		.transactions = log->transactions,
 		.log_blocks = log->log_blocks,
 		.blocks = log->blocks,

@@ -5,8 +5,8 @@
  *   step  written                                what a crash behind it leaves
  *         -- flush --                            the log that was read
  *   1     every copy, home                       the log, whole: all over again
- *   2     superblock: ERROR, only when the       the same
- *         journal had recorded an error
+ *   2     superblock: ERROR, only when journal   the same
+ *         or superblock had recorded one
  *         -- flush --
  *   3     journal's superblock: empty, no error  an empty log, needs_recovery
  *         -- flush --                            set: only step 4 is left
@@ -97,7 +97,7 @@ int recovery_apply(struct recovery *r)
 	if (!err)
 		err = replay_apply(r->replay, r->dev, r->opt->progress,
 				   r->opt->ctx);
-	if (!err && journal_info(r->journal)->error)
+	if (!err && recovery_has_error(r))
 		err = change_super(r, false);
 	if (!err)
 		err = blkdev_flush(r->dev);

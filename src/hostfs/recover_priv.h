@@ -29,6 +29,13 @@ static inline pblk recovery_super_block(const struct recovery *r)
 	return pblk_of_dev_floor(dev_off_at(SUPERBLOCK_OFFSET), r->bits);
 }
 
+/* Recorded by the journal, or by a superblock that an older copy replaces. */
+static inline bool recovery_has_error(const struct recovery *r)
+{
+	return journal_info(r->journal)->error ||
+	       (r->super.s_state & EXT2_ERROR_FS);
+}
+
 /*
  * Does the orphan file hold an inode? Returns 0, -EUCLEAN (it makes no sense),
  * -EIO.

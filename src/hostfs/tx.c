@@ -26,19 +26,22 @@
 /* What a transaction may keep in memory before it is committed unasked. */
 #define MAX_BLOCKS 4096
 #define MAX_BYTES  (UINT64_C(16) << 20)
+#define MAX_RUNS   65536 /* of freed blocks */
 
 /* Blocks that one operation may change, where the log does not say less. */
 #define OP_BLOCKS 1024u
 
-static bool has_dirty_inode(const struct hostfs *fs, bool times)
+/* How many inodes a commit would write; @times: if only for their times. */
+static unsigned dirty_inodes(const struct hostfs *fs, bool times)
 {
+	unsigned n = 0;
+
 	for (guint i = 0; i < fs->files->len; i++) {
 		const struct hostfile *hf = fs->files->pdata[i];
 
-		if (times ? hf->times_dirty : hf->inode_dirty)
-			return true;
+		n += hf->inode_dirty || (times && hf->times_dirty);
 	}
-	return false;
+	return n;
 }
 
 bool tx_pending(struct hostfs *fs)
@@ -47,20 +50,20 @@ bool tx_pending(struct hostfs *fs)
 		return false;
 	return fs->super_dirty || overlay_dirty_count(fs->meta) ||
 	       alloc_urgent(fs->alloc) || alloc_pending(fs->alloc) ||
-	       has_dirty_inode(fs, false);
+	       dirty_inodes(fs, false);
 }
 
 bool tx_dirty(struct hostfs *fs)
 {
 	return tx_pending(fs) || alloc_dirty(fs->alloc) ||
-	       has_dirty_inode(fs, true);
+	       dirty_inodes(fs, true);
 }
 
 uint64_t tx_size(struct hostfs *fs)
 {
 	/* A bitmap and its descriptors; an inode a file; the superblock. */
 	return overlay_dirty_count(fs->meta) + 2 * alloc_held(fs->alloc) +
-	       fs->files->len + 1;
+	       dirty_inodes(fs, true) + 1;
 }
 
 unsigned tx_op_blocks(struct hostfs *fs)
@@ -74,7 +77,8 @@ static bool has_room(struct hostfs *fs)
 {
 	uint64_t op = tx_op_blocks(fs), size = tx_size(fs);
 
-	if (size >= u64_min(MAX_BLOCKS, MAX_BYTES >> fs->bits))
+	if (size >= u64_min(MAX_BLOCKS, MAX_BYTES >> fs->bits) ||
+	    alloc_pending_runs(fs->alloc) >= MAX_RUNS)
 		return false;
 	return !fs->jlog ||
 	       jlog_need(fs->jlog, size + op, fs->dropped->len + op) <=
@@ -140,7 +144,7 @@ void tx_mark_error(struct hostfs *fs)
 	fs->error_marked = true;
 	fs->fs->super->s_state |= EXT2_ERROR_FS;
 	/* Replay brings an older superblock back, so the journal knows, too. */
-	if (fs->jlog && jlog_is_open(fs->jlog))
+	if (fs->jlog && !jlog_is_closed(fs->jlog))
 		jlog_mark_error(fs->jlog, g_atomic_int_get(&fs->failed));
 	super_apply(fs, &change);
 }

@@ -192,6 +192,11 @@ bool jlog_is_open(const struct jlog *log)
 	return log->state == JLOG_OPEN;
 }
 
+bool jlog_is_closed(const struct jlog *log)
+{
+	return log->state == JLOG_CLOSED;
+}
+
 int jlog_commit(struct jlog *log, const struct jlog_tx *tx)
 {
 	uint64_t need = jlog_need(log, tx->n, tx->nrevokes);

@@ -104,6 +104,11 @@ int hostfs_sync(struct hostfs *fs);
  */
 bool hostfs_flush_begin(struct hostfs *fs);
 int hostfs_flush_end(struct hostfs *fs, int err);
+/*
+ * hostfs_flush_end() of a flush that succeeded, where it need not wait. False,
+ * and nothing ended, where it would have to, and on a host that broke meanwhile.
+ */
+bool hostfs_flush_try_end(struct hostfs *fs);
 
 /*
  * Commit pending metadata, if any; no flush otherwise. Returns as hostfs_sync().
@@ -120,7 +125,7 @@ int hostfs_tick(struct hostfs *fs);
 /*
  * Commit what is pending and mark the host clean on the source, durably, as
  * hostfs_close() does, but stay open: for moments when nobody uses it. The next
- * change marks it again. Returns 0 or -errno of what could not be written.
+ * change marks it again; changes that keep coming meanwhile leave it marked. Returns 0 or -errno of what could not be written.
  */
 int hostfs_settle(struct hostfs *fs);
 

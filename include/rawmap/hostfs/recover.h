@@ -23,8 +23,8 @@ struct blkdev;
 
 struct recover_report {
 	bool needed;	/* there was a log to be applied */
-	bool had_error; /* the journal recorded an error: the host is marked
-			       with it now, and needs e2fsck -f */
+	bool had_error; /* journal or superblock recorded an error: the
+			       host is marked with it, and needs e2fsck -f */
 	uint32_t transactions;
 	uint64_t log_blocks; /* read */
 	uint64_t blocks;     /* written home */

@@ -60,6 +60,8 @@ uint64_t jlog_room(const struct jlog *log);
  */
 int jlog_begin(struct jlog *log);
 bool jlog_is_open(const struct jlog *log);
+/* Neither open nor failed: nothing of this writer is in the log. */
+bool jlog_is_closed(const struct jlog *log);
 
 struct jlog_tx {
 	const pblk *blocks; /* distinct */
