@@ -1,136 +1,335 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The Nth device operation of a scripted session fails, N = 1, 2, 3, ... until
- * one session meets no failure. Each session lives, says so when it failed,
- * never shows bytes that nobody wrote, and leaves a host that e2fsck -p puts
- * right and that holds what was flushed.
+ * The Nth device operation in the life of a mount fails, from opening the host
+ * to closing it. Each life goes on to its end:
+ *
+ *   a failed open        names the source's error, and has written nothing
+ *   a failed change      did not happen, or may be there; the next one works
+ *   a failed commit      is said once; every later change answers -EROFS, reads
+ *                        go on
+ *   at the end           the host is what judge_host() says: a clean one is
+ *                        sound; another one is refused, and recovers, by
+ *                        hostfs_recover() and by e2fsck -p, to what was flushed
+ *
+ * All N with RAWMAP_FULL, else a sample; RAWMAP_SEED repeats it.
  */
-#include <support/faultdev.h>
-#include <support/imagehost.h>
+#include "fault_bed.h"
+#include "fault_judge.h"
 
-#include <rawmap/base/log.h>
+#include <stdio.h>
 
-#include <check.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define SIZE  (UINT64_C(256) << 10)
-#define OLD   'o' /* flushed before anything fails */
-#define NEW   'n'
-#define LEVEL 100000 /* [0, LEVEL) is OLD, and stays so */
-
-struct variant {
-	const char *mkfs;
+struct fault {
 	enum faultdev_kind kind;
+	int err;
 	unsigned flags;
 };
 
-static const struct variant variants[] = {
-	{ "-t ext4 -b 1024", FAULTDEV_WRITE, FAULTDEV_ONCE },
-	{ "-t ext4 -b 1024", FAULTDEV_WRITE, FAULTDEV_PERSISTENT },
-	{ "-t ext4 -b 4096", FAULTDEV_WRITE, FAULTDEV_SHORT },
-	{ "-t ext4 -b 1024", FAULTDEV_READ, FAULTDEV_ONCE },
-	{ "-t ext4 -b 1024", FAULTDEV_FLUSH, FAULTDEV_ONCE },
-	{ "-t ext4 -b 1024", FAULTDEV_ZERO, FAULTDEV_ONCE },
-	{ "-t ext3 -b 1024", FAULTDEV_ANY, FAULTDEV_PERSISTENT },
-	{ "-t ext2 -b 1024", FAULTDEV_ANY, FAULTDEV_ONCE },
+static const struct fault faults[] = {
+	{ FAULTDEV_WRITE, EIO, FAULTDEV_ONCE },
+	{ FAULTDEV_WRITE, EIO, FAULTDEV_PERSISTENT },
+	{ FAULTDEV_WRITE, EIO, FAULTDEV_ONCE | FAULTDEV_SHORT },
+	{ FAULTDEV_WRITE, ENOSPC, FAULTDEV_PERSISTENT | FAULTDEV_SHORT },
+	{ FAULTDEV_WRITE, ENOSPC, FAULTDEV_ONCE },
+	{ FAULTDEV_READ, EIO, FAULTDEV_ONCE },
+	{ FAULTDEV_READ, EIO, FAULTDEV_PERSISTENT },
+	{ FAULTDEV_FLUSH, EIO, FAULTDEV_ONCE },
+	{ FAULTDEV_FLUSH, ENOSPC, FAULTDEV_PERSISTENT },
+	{ FAULTDEV_DISCARD, EIO, FAULTDEV_ONCE },
+	{ FAULTDEV_DISCARD, EIO, FAULTDEV_PERSISTENT },
+	{ FAULTDEV_ZERO, EIO, FAULTDEV_ONCE },
+	{ FAULTDEV_ZERO, ENOSPC, FAULTDEV_PERSISTENT },
+	{ FAULTDEV_ANY, EIO, FAULTDEV_PERSISTENT },
 };
 
-static struct imagehost h;
+/* Lives in a sample, and how many of them e2fsck judges: it is slow. */
+#define SAMPLE 6
 
-static void note(int *first, int err)
+static unsigned judged(const struct fault *f)
 {
-	if (err < 0 && !*first)
-		*first = err;
+	return f->kind == FAULTDEV_WRITE || f->kind == FAULTDEV_FLUSH ? 3 : 1;
 }
 
-static int write_bytes(int byte, uint64_t len, uint64_t pos)
-{
-	g_autofree uint8_t *buf = g_malloc(len);
-	ssize_t got;
+/* ---- the life ---- */
 
-	memset(buf, byte, len);
-	got = image_pwrite(h.img, buf, len, img_off_at(pos));
-	return got < 0 ? (int)got : got < (ssize_t)len ? -EIO : 0;
+static int fill(struct bed *bed)
+{
+	return bed_write(bed, 120064, 30016);
 }
 
-/* Fill, overwrite, flush, punch, zero, grow, shrink: the first error. */
-static int session(void)
+static int overwrite(struct bed *bed)
+{
+	return bed_write(bed, 9024, 20032);
+}
+
+static int overwrite_new(struct bed *bed)
+{
+	return bed_write(bed, 125056, 3008);
+}
+
+static int punch(struct bed *bed)
+{
+	return bed_punch(bed, 130112, 8000);
+}
+
+static int commit(struct bed *bed)
+{
+	return hostfs_commit(bed->h.fs);
+}
+
+static int tick(struct bed *bed)
+{
+	return hostfs_tick(bed->h.fs);
+}
+
+static int grow(struct bed *bed)
+{
+	return bed_write(bed, 300032, 12032);
+}
+
+static int grow_empty(struct bed *bed)
+{
+	return bed_truncate(bed, 420 * KIB);
+}
+
+/* Single blocks, so that the map becomes a tree. */
+static int scatter(struct bed *bed)
 {
 	int err = 0;
 
-	note(&err, write_bytes(NEW, 50000, 120001));
-	note(&err, write_bytes(NEW, 3000, 125000));
-	note(&err, image_flush(h.img));
-	note(&err, image_punch(h.img, img_off_at(130100), 20000));
-	note(&err, image_flush(h.img));
-	note(&err, image_zero(h.img, img_off_at(150500), 9000, true));
-	note(&err, write_bytes(NEW, 30000, SIZE + 5000));
-	note(&err, image_truncate(h.img, SIZE + 1234));
-	note(&err, image_flush(h.img));
+	for (unsigned i = 0; i < 10 && !err; i++)
+		err = bed_write(bed, (160 + 9 * i) * KIB, KIB);
 	return err;
 }
 
-static void check_bytes(bool all_readable)
+static int zero(struct bed *bed)
 {
-	g_autofree uint8_t *buf = g_malloc(SIZE);
-	ssize_t got = image_pread(h.img, buf, SIZE, img_off_at(0));
-
-	if (!all_readable && got < 0)
-		return;
-	ck_assert_int_eq(got, (ssize_t)SIZE);
-	for (uint64_t i = 0; i < SIZE; i++)
-		if (i < LEVEL)
-			ck_assert_int_eq(buf[i], OLD);
-		else
-			ck_assert(buf[i] == 0 || buf[i] == NEW);
+	return bed_zero(bed, 40 * KIB + 64, 12032);
 }
 
-/* False when nothing failed any more. */
-static bool fail_at(const struct variant *v, uint64_t nth)
+static int allocate(struct bed *bed)
 {
-	bool fired;
-	int err, closed;
+	int err = image_allocate(bed->h.img, img_off_at(64 * KIB), 20 * KIB,
+				 true);
 
-	imagehost_open(&h);
-	ck_assert_int_eq(write_bytes(OLD, LEVEL, 0), 0);
-	ck_assert_int_eq(image_flush(h.img), 0);
+	return err == -EOPNOTSUPP && !bed->kind->extents ? 0 : err;
+}
 
-	faultdev_arm(h.dev, v->kind, nth, EIO, v->flags);
-	err = session();
-	fired = faultdev_fired(h.dev);
-	faultdev_disarm(h.dev);
-	ck_assert_msg(fired || !err, "%d without a reason", err);
-	if (fired && v->kind == FAULTDEV_FLUSH)
-		ck_assert_int_ne(err, 0);
-	check_bytes(true);
-	closed = imagehost_close(&h);
-	ck_assert_msg(fired || !closed, "close: %d", closed);
+static int write_allocated(struct bed *bed)
+{
+	return bed_write(bed, 70 * KIB, 3 * KIB);
+}
 
-	imagehost_repair(&h);
-	imagehost_open(&h);
-	check_bytes(true);
-	imagehost_abandon(&h);
-	return fired;
+static int shrink(struct bed *bed)
+{
+	return bed_truncate(bed, 150 * KIB + 64);
+}
+
+static int punch_all(struct bed *bed)
+{
+	return bed_punch(bed, 0, 150 * KIB + 64);
+}
+
+static int settle(struct bed *bed)
+{
+	int err = hostfs_settle(bed->h.fs);
+
+	if (!err)
+		bed_flushed(bed);
+	return err;
+}
+
+struct step {
+	const char *name;
+	int (*run)(struct bed *bed);
+	bool changes; /* -EROFS, on a broken host */
+};
+
+static const struct step steps[] = {
+	{ "fill", fill, true },
+	{ "overwrite", overwrite, true },
+	{ "flush", bed_flush, true },
+	{ "scatter", scatter, true },
+	{ "overwrite what is new", overwrite_new, true },
+	{ "punch", punch, true },
+	{ "commit", commit, true },
+	{ "punch again", punch, true },
+	{ "grow", grow, true },
+	{ "tick", tick, true },
+	{ "checkpoint", tick, true },
+	{ "grow by a hole", grow_empty, true },
+	{ "zero", zero, true },
+	{ "allocate", allocate, true },
+	{ "flush", bed_flush, true },
+	{ "fill what is allocated", write_allocated, true },
+	{ "shrink", shrink, true },
+	{ "flush", bed_flush, true },
+	{ "flush nothing", bed_flush, true },
+	{ "scatter again", scatter, true },
+	{ "settle", settle, false },
+	{ "fill again", fill, true },
+	{ "commit", commit, true },
+	{ "punch everything", punch_all, true },
+	{ "commit", commit, true },
+	{ "fill after the discards", fill, true },
+	{ "flush", bed_flush, true },
+	{ "grow to the end", grow, true },
+};
+
+static void run_steps(struct bed *bed, const struct fault *f)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
+		const struct step *s = &steps[i];
+		bool broken = hostfs_broken(bed->h.fs);
+		int err = s->run(bed);
+
+		if (broken && s->changes)
+			ck_assert_msg(err == -EROFS,
+				      "step %u, %s: %d on a broken host", i,
+				      s->name, err);
+		if (broken)
+			ck_assert_int_ne(err, 0);
+		ck_assert_msg(!err || faultdev_fired(bed->h.dev),
+			      "step %u, %s: %d without a reason", i, s->name,
+			      err);
+		if (f->kind != FAULTDEV_READ && f->kind != FAULTDEV_ANY)
+			judge_image(&bed->live, bed->h.img, s->name);
+	}
+}
+
+/* ---- one life ---- */
+
+static void judge_failed_open(struct bed *bed, GError *error)
+{
+	ck_assert(faultdev_fired(bed->h.dev));
+	ck_assert_msg(g_error_matches(error, RAWMAP_ERROR, RAWMAP_ERROR_IO),
+		      "%s", error->message);
+	ck_assert_mem_eq(bed_bytes(bed), g_bytes_get_data(bed->snapshot, NULL),
+			 g_bytes_get_size(bed->snapshot));
+}
+
+/* What came of the failure, in the host that is still open. */
+static void judge_open_host(struct bed *bed, const struct fault *f)
+{
+	if (f->kind == FAULTDEV_FLUSH && faultdev_fired(bed->h.dev))
+		ck_assert(hostfs_broken(bed->h.fs));
+	if (f->kind == FAULTDEV_DISCARD)
+		ck_assert(!hostfs_broken(bed->h.fs));
+	faultdev_disarm(bed->h.dev);
+	judge_image(&bed->live, bed->h.img, "when all is over");
+	imagehost_check_map(&bed->h);
+}
+
+/* Closing included; a broken host cannot be closed clean. */
+static bool end_life(struct bed *bed, const struct fault *f, bool closes)
+{
+	bool broken;
+	int err;
+
+	if (!closes) {
+		judge_open_host(bed, f);
+		broken = hostfs_broken(bed->h.fs);
+		imagehost_abandon(&bed->h);
+		return broken;
+	}
+	broken = hostfs_broken(bed->h.fs);
+	err = imagehost_close(&bed->h);
+	ck_assert_msg(!err || faultdev_fired(bed->h.dev),
+		      "closed with %d without a reason", err);
+	ck_assert(!broken || err);
+	if (!err) {
+		bed_flushed(bed);
+		ck_assert(is_clean(bed_bytes(bed)));
+	}
+	faultdev_disarm(bed->h.dev);
+	return err != 0;
+}
+
+static void live(struct bed *bed, const struct fault *f, uint64_t nth,
+		 bool closes, bool tools)
+{
+	g_autoptr(GError) error = NULL;
+	bool broken;
+	unsigned said;
+
+	bed_reset(bed);
+	bed->must_have_error = false;
+	bed->torn = f->flags & FAULTDEV_SHORT;
+	faultdev_arm(bed->h.dev, f->kind, nth, f->err, f->flags);
+	if (!bed_open(bed, &error)) {
+		judge_failed_open(bed, error);
+		return;
+	}
+	bed_listen(bed);
+	run_steps(bed, f);
+	broken = end_life(bed, f, closes);
+	said = bed_heard(bed, "is now read-only");
+	ck_assert_msg(said == broken, "%s, and said so %u times",
+		      broken ? "broken" : "not broken", said);
+	/* Whoever could still say so on the source did. */
+	bed->must_have_error = broken && !(f->flags & FAULTDEV_PERSISTENT);
+	judge_host(bed, tools);
+}
+
+/* ---- all of them ---- */
+
+/* How many operations a life has that meets no failure; it is judged, too. */
+static uint64_t count(struct bed *bed, const struct fault *f)
+{
+	uint64_t n;
+
+	live(bed, f, UINT64_MAX, true, true);
+	n = faultdev_count(bed->h.dev, f->kind);
+	/* An extent map has unwritten blocks, and zeroes few. */
+	ck_assert(n || (f->kind == FAULTDEV_ZERO && bed->kind->extents));
+	return n;
+}
+
+static void all(struct bed *bed, const struct fault *f, uint64_t n)
+{
+	for (uint64_t nth = 1; nth <= n; nth++) {
+		live(bed, f, nth, true, true);
+		ck_assert(faultdev_fired(bed->h.dev));
+		live(bed, f, nth, false, true);
+	}
+}
+
+/* One from each of as many parts, so that no stage of a life is left out. */
+static void sample(struct bed *bed, const struct fault *f, uint64_t n,
+		   GRand *rand)
+{
+	unsigned parts = (unsigned)MIN(n, SAMPLE);
+	unsigned every = SAMPLE / judged(f);
+	unsigned tools = (unsigned)g_rand_int_range(rand, 0, (int32_t)every);
+
+	for (unsigned i = 0; i < parts; i++) {
+		int32_t lo = (int32_t)(n * i / parts);
+		int32_t hi = (int32_t)(n * (i + 1) / parts);
+		uint64_t nth = (uint64_t)g_rand_int_range(rand, lo, hi) + 1;
+
+		live(bed, f, nth, g_rand_boolean(rand), i % every == tools);
+	}
 }
 
 START_TEST(a_failed_device_operation_loses_nothing_that_was_flushed)
 {
-	const struct variant *v = &variants[_i];
-	const struct imagehost_spec spec = {
-		v->mkfs, UINT64_C(4) << 20, SIZE, NULL, 0, 256,
-	};
-	uint64_t nth = 1;
-	bool fired;
+	const struct kind *kind = &kinds[(unsigned)_i / G_N_ELEMENTS(faults)];
+	const struct fault *f = &faults[(unsigned)_i % G_N_ELEMENTS(faults)];
+	uint32_t seed = crashlab_seed((uint32_t)_i);
+	GRand *rand = g_rand_new_with_seed(seed);
+	struct bed *bed = bed_new(kind);
+	uint64_t n = count(bed, f);
 
-	log_set_level(LOG_LEVEL_ERROR);
-	do {
-		imagehost_init(&h, &spec);
-		fired = fail_at(v, nth);
-		imagehost_clear(&h);
-		nth += g_getenv("RAWMAP_FULL") ? 1 : 1 + nth / 4;
-	} while (fired);
+	fprintf(stderr,
+		"# %s, kind %d, error %d, flags %u: RAWMAP_SEED=%u, %lu"
+		" operations\n",
+		kind->mkfs, (int)f->kind, f->err, f->flags, seed,
+		(unsigned long)n);
+	if (g_getenv("RAWMAP_FULL"))
+		all(bed, f, n);
+	else
+		sample(bed, f, n, rand);
+	bed_free(bed);
+	g_rand_free(rand);
 }
 END_TEST
 
@@ -143,7 +342,7 @@ int main(void)
 
 	tcase_add_loop_test(
 		tc, a_failed_device_operation_loses_nothing_that_was_flushed, 0,
-		G_N_ELEMENTS(variants));
+		G_N_ELEMENTS(kinds) * G_N_ELEMENTS(faults));
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # How a server ends: asked to by a signal it writes what it has; killed, it
-# leaves a host that says so and that e2fsck puts right, with all that was
-# flushed.
+# leaves a host that says so and that e2fsck puts right, or with a journal
+# rawmap recover, with all that was flushed.
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -94,9 +94,29 @@ expect_refusal()
 	expect_equal "$(wc -l <"$TMP/err")" 1 'lines on standard error'
 }
 
+# with_e2fsck KIND, with_recover KIND: somebody puts it right.
+with_e2fsck()
+{
+	local status=0
+	e2fsck -p "$host" >"$TMP/fsck" 2>&1 || status=$?
+	[ "$status" -le 1 ] || fail "e2fsck -p on $1: $status: $(cat "$TMP/fsck")"
+}
+
+# A log is all that there is to be put right.
+with_recover()
+{
+	expect_refusal 'rawmap recover'
+	expect_status 0 "$RAWMAP" recover "$host"
+	expect_text "$TMP/out" replayed
+	check_host "$host"
+	expect_status 0 "$RAWMAP" recover "$host"
+	expect_text "$TMP/out" 'nothing to recover'
+}
+
+# test_killed KIND WITH
 test_killed()
 {
-	local kind=$1 status=0
+	local kind=$1
 	new_host "$kind"
 	mount_rawmap -o commit=300 -i /disk "$host" "$MNT"
 	# A writer that stays: without one the host would come to rest.
@@ -113,9 +133,7 @@ test_killed()
 	exec 7>&-
 
 	expect_refusal 'e2fsck -p'
-	e2fsck -p "$host" >"$TMP/fsck" 2>&1 || status=$?
-	[ "$status" -le 1 ] ||
-		fail "e2fsck -p on $kind: $status: $(cat "$TMP/fsck")"
+	"$2" "$kind"
 	check_host "$host"
 	get_file "$host" /disk "$TMP/now"
 	run cmp -n $((12 << 20)) "$TMP/now" "$TMP/disk"
@@ -156,7 +174,8 @@ test_stale_mount()
 
 for kind in ext2 ext3 ext4; do
 	test_asked "$kind"
-	test_killed "$kind"
+	test_killed "$kind" with_e2fsck
+	[ "$kind" = ext2 ] || test_killed "$kind" with_recover
 done
 test_asked_while_busy
 test_busy_unmount
