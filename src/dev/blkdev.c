@@ -107,14 +107,38 @@ void blkdev_counters(const struct blkdev *dev, struct blkdev_counters *ret)
 	};
 }
 
+static void count_io(struct blkdev *dev, enum blkdev_io io, uint64_t len)
+{
+	struct blkdev_counters *c = &dev->count;
+
+	switch (io) {
+	case BLKDEV_READ:
+		count_add(&c->reads, 1);
+		count_add(&c->read_bytes, len);
+		break;
+	case BLKDEV_WRITE:
+		count_add(&c->writes, 1);
+		count_add(&c->write_bytes, len);
+		break;
+	case BLKDEV_FLUSH:
+		count_add(&c->flushes, 1);
+		break;
+	}
+}
+
+void blkdev_count(struct blkdev *dev, enum blkdev_io io, uint64_t len, int err)
+{
+	count_io(dev, io, len);
+	done(dev, err);
+}
+
 int blkdev_pread(struct blkdev *dev, void *buf, size_t len, dev_off pos)
 {
 	if (!len)
 		return 0;
 	if (!range_within(pos.v, len, dev->geo.size))
 		return -EINVAL;
-	count_add(&dev->count.reads, 1);
-	count_add(&dev->count.read_bytes, len);
+	count_io(dev, BLKDEV_READ, len);
 	return done(dev, dev->ops->pread(dev, buf, len, pos));
 }
 
@@ -127,8 +151,7 @@ int blkdev_pwrite(struct blkdev *dev, const void *buf, size_t len, dev_off pos)
 	ret = check_change(dev, len, pos);
 	if (ret)
 		return ret;
-	count_add(&dev->count.writes, 1);
-	count_add(&dev->count.write_bytes, len);
+	count_io(dev, BLKDEV_WRITE, len);
 	return done(dev, dev->ops->pwrite(dev, buf, len, pos));
 }
 
@@ -136,7 +159,7 @@ int blkdev_flush(struct blkdev *dev)
 {
 	if (dev->geo.readonly)
 		return 0;
-	count_add(&dev->count.flushes, 1);
+	count_io(dev, BLKDEV_FLUSH, 0);
 	return done(dev, dev->ops->flush(dev));
 }
 

@@ -3,7 +3,7 @@
  * What the sources of one device share among each other.
  *
  * The file device: what opening it (filedev_open.c) decides once, and I/O
- * on it (filedev.c, filedev_range.c) goes by. The overlay: its entries
+ * on it (filedev.c, filedev_range.c, filedev_raw.c) goes by. The overlay: its entries
  * (overlay_entry.c), its face (overlay.c), its write-out (overlay_out.c).
  */
 #ifndef RAWMAP_DEV_PRIV_H
@@ -17,6 +17,23 @@
 
 /* ---- file device ---- */
 
+/* Who may write to sectors: whole ones, or parts of one (filedev_edges.c). */
+struct CAPABILITY("edges") edges {
+	struct mutex lock;
+	struct cond changed;
+	unsigned whole;	  /* guarded by lock: under way */
+	unsigned waiting; /* guarded by lock: ragged ones */
+	bool ragged;	  /* guarded by lock: one is under way */
+};
+
+void edges_init(struct edges *e);
+void edges_clear(struct edges *e);
+bool edges_whole_try(struct edges *e); /* never waits */
+void edges_whole_begin(struct edges *e);
+void edges_whole_end(struct edges *e);
+void edges_ragged_begin(struct edges *e) ACQUIRE(e);
+void edges_ragged_end(struct edges *e) RELEASE(e);
+
 struct filedev {
 	struct blkdev dev; /* first */
 	/* All but the lock is set once at open. */
@@ -26,11 +43,7 @@ struct filedev {
 	bool is_block;
 	uint64_t tail; /* first byte of the tail; the size when none */
 	uint32_t unit; /* what zero and discard can do, bytes */
-	/*
-	 * Shared: a write of whole sectors. Exclusive: a write that reads the
-	 * rest of a sector first and writes it back.
-	 */
-	struct rwlock edges;
+	struct edges edges;
 };
 
 extern const struct blkdev_ops filedev_ops;
@@ -52,6 +65,15 @@ static inline int filedev_errno(int err)
 /* struct blkdev_ops; zero: -EOPNOTSUPP lets blkdev_zero() write the range. */
 int filedev_discard(struct blkdev *dev, uint64_t len, dev_off pos);
 int filedev_zero(struct blkdev *dev, uint64_t len, dev_off pos);
+
+#define SECTOR_MIN 512
+#define SECTOR_MAX 65536
+/* Every device's sector so far divides it. */
+#define SECTOR_SAFE 4096
+
+bool filedev_align_is_usable(uint64_t align);
+/* Of a regular file that is open for direct I/O; 0: it is impossible. */
+uint32_t filedev_align(int fd);
 
 /* Where block device number @dev is mounted; NULL: nowhere, or not known. */
 char *filedev_mountpoint(dev_t dev);

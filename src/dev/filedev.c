@@ -14,9 +14,9 @@
  * bytes; the kernel writes only pages that are dirty, so a tail page that goes
  * home carries nobody else's sectors.
  *
- * A ragged edge is read, changed and written back with `edges` held exclusive;
- * every other direct write holds it shared. Without that a write of a whole
- * sector could vanish under the older copy. Reads take no lock: the bytes that
+ * A ragged edge is read, changed and written back with all other direct writes
+ * kept out (`edges`). Without that a write of a whole sector could vanish under
+ * the older copy. Reads take no lock: the bytes that
  * a write-back does not change are written as they were.
  *
  * Never grows a file, never reads or writes past the size found at open.
@@ -135,9 +135,9 @@ static int write_whole(struct filedev *fd, const void *buf, size_t len,
 {
 	int ret;
 
-	rwlock_rdlock(&fd->edges);
+	edges_whole_begin(&fd->edges);
 	ret = write_full(fd->fd, buf, len, pos, fd->dev.geo.align);
-	rwlock_rdunlock(&fd->edges);
+	edges_whole_end(&fd->edges);
 	return ret;
 }
 
@@ -163,14 +163,14 @@ static int write_ragged(struct filedev *fd, const void *buf, char *bounce,
 {
 	int ret;
 
-	rwlock_wrlock(&fd->edges);
+	edges_ragged_begin(&fd->edges);
 	ret = read_edges(fd, bounce, w);
 	if (!ret) {
 		memcpy(bounce + w->head, buf, w->n);
 		ret = write_full(fd->fd, bounce, w->len, w->start,
 				 fd->dev.geo.align);
 	}
-	rwlock_wrunlock(&fd->edges);
+	edges_ragged_end(&fd->edges);
 	return ret;
 }
 
@@ -250,7 +250,7 @@ static void filedev_close(struct blkdev *dev)
 	if (fd->tail_fd >= 0)
 		close(fd->tail_fd);
 	close(fd->fd);
-	rwlock_clear(&fd->edges);
+	edges_clear(&fd->edges);
 	g_free(fd);
 }
 

@@ -26,13 +26,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECTOR_MIN 512
-#define SECTOR_MAX 65536
-/* Every device's sector so far divides it. */
-#define SECTOR_SAFE 4096
 /* Half a second in all. */
-#define LOCK_TRIES    50
-#define LOCK_PAUSE_NS 10000000
+#define PATIENCE_TRIES	  50
+#define PATIENCE_PAUSE_NS 10000000
 
 struct opening {
 	const char *path;
@@ -128,6 +124,40 @@ static int hold(const struct opening *o, int fd, GError **error)
 }
 
 /*
+ * A moment's patience tells an owner from those who have the source for moments
+ * only: the kernel, which lets go of it when the last I/O of a server that was
+ * killed is through; and udev, which locks a device, shared, to look what is on
+ * it, and leaves it alone while somebody else has the lock. False: it is over.
+ */
+static bool be_patient(unsigned *tries)
+{
+	const struct timespec pause = { .tv_nsec = PATIENCE_PAUSE_NS };
+
+	if (++*tries >= PATIENCE_TRIES)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
+static bool is_mounted(const struct opening *o)
+{
+	g_autofree char *where = filedev_mountpoint(o->st.st_rdev);
+
+	return where != NULL;
+}
+
+static int open_patiently(const struct opening *o, int more)
+{
+	unsigned tries = 0;
+	int fd;
+
+	do {
+		fd = open_flags(o, more);
+	} while (fd == -EBUSY && !is_mounted(o) && be_patient(&tries));
+	return fd;
+}
+
+/*
  * With O_DIRECT when it is wanted and the source knows it; *ret_direct tells.
  * A filesystem without direct I/O answers EINVAL.
  */
@@ -139,28 +169,20 @@ static int open_source(const struct opening *o, bool *ret_direct,
 	int fd = -EINVAL;
 
 	if (o->opt->direct != FILEDEV_DIRECT_OFF)
-		fd = open_flags(o, more | O_DIRECT);
+		fd = open_patiently(o, more | O_DIRECT);
 	*ret_direct = fd >= 0;
 	if (fd == -EINVAL)
-		fd = open_flags(o, more);
+		fd = open_patiently(o, more);
 	return hold(o, fd, error);
 }
 
-/*
- * udev locks a device, shared, for the moments in which it looks what is on it;
- * so on a device a moment's patience tells it from a real owner. While this
- * lock is held udev leaves the device alone.
- */
-static int lock_patiently(const struct opening *o, int fd, int how)
+static int lock_patiently(int fd, int how)
 {
-	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
-	unsigned tries = S_ISBLK(o->st.st_mode) ? LOCK_TRIES : 1;
+	unsigned tries = 0;
 
-	while (flock(fd, how | LOCK_NB)) {
-		if (errno != EWOULDBLOCK || !--tries)
+	while (flock(fd, how | LOCK_NB))
+		if (errno != EWOULDBLOCK || !be_patient(&tries))
 			return -errno;
-		nanosleep(&pause, NULL);
-	}
 	return 0;
 }
 
@@ -170,7 +192,7 @@ static bool take_lock(const struct opening *o, int fd, GError **error)
 
 	if (!o->opt->lock)
 		return true;
-	err = lock_patiently(o, fd, o->opt->readonly ? LOCK_SH : LOCK_EX);
+	err = lock_patiently(fd, o->opt->readonly ? LOCK_SH : LOCK_EX);
 	if (!err)
 		return true;
 	if (err == -EWOULDBLOCK)
@@ -183,56 +205,6 @@ static bool take_lock(const struct opening *o, int fd, GError **error)
 		error_set_errno(error, RAWMAP_ERROR_IO, -err,
 				"cannot lock '%s'", o->path);
 	return false;
-}
-
-static bool is_usable_align(uint64_t align)
-{
-	return is_power_of_two(align) && align <= SECTOR_MAX;
-}
-
-static bool can_read(int fd, void *buf, size_t len, uint64_t pos)
-{
-	ssize_t n;
-
-	do {
-		n = pread(fd, buf, len, (off_t)pos);
-	} while (n < 0 && errno == EINTR);
-	return n >= 0;
-}
-
-/*
- * Find the alignment by trying, at the file's first data: a read of a hole
- * never meets the disk and succeeds with any alignment. Returns 0 for none.
- */
-static uint32_t probe_align(int fd)
-{
-	uint32_t align = SECTOR_MIN;
-	off_t data = lseek(fd, 0, SEEK_DATA);
-	uint64_t pos = data < 0 ? 0 : align_floor((uint64_t)data, SECTOR_SAFE);
-	void *buf = bytes_aligned_new(SECTOR_SAFE, SECTOR_SAFE);
-
-	if (data < 0 || !can_read(fd, buf, SECTOR_MIN, pos))
-		align = can_read(fd, buf, SECTOR_SAFE, pos) ? SECTOR_SAFE : 0;
-	bytes_aligned_free(buf);
-	return align;
-}
-
-/* What direct I/O on the file needs of memory and position; 0: impossible. */
-static uint32_t file_align(int fd)
-{
-#ifdef STATX_DIOALIGN
-	struct statx sx;
-	uint32_t align;
-
-	if (!statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) &&
-	    (sx.stx_mask & STATX_DIOALIGN)) {
-		align = (uint32_t)u64_max(sx.stx_dio_mem_align,
-					  sx.stx_dio_offset_align);
-		return sx.stx_dio_offset_align && is_usable_align(align) ? align
-									 : 0;
-	}
-#endif
-	return probe_align(fd);
 }
 
 /* Unknown counts as yes: the request itself answers in the end. */
@@ -266,7 +238,7 @@ static bool measure_device(const struct opening *o, struct filedev *fd,
 				"cannot learn the geometry of '%s'", o->path);
 		return false;
 	}
-	if (sector < SECTOR_MIN || !is_usable_align((uint64_t)sector)) {
+	if (sector < SECTOR_MIN || !filedev_align_is_usable((uint64_t)sector)) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_UNSUPPORTED,
 			    "'%s' has sectors of %d bytes, which rawmap cannot "
 			    "use; copy it to a file first",
@@ -291,7 +263,7 @@ static bool measure_file(const struct opening *o, struct filedev *fd,
 			 GError **error)
 {
 	struct blkdev_geometry *geo = &fd->dev.geo;
-	uint32_t align = fd->direct ? file_align(fd->fd) : 0;
+	uint32_t align = fd->direct ? filedev_align(fd->fd) : 0;
 	struct stat st;
 
 	if (fd->direct && !align &&
@@ -310,7 +282,7 @@ static bool measure_file(const struct opening *o, struct filedev *fd,
 	geo->sector = (uint32_t)u64_max(align, SECTOR_MIN);
 	geo->align = fd->direct ? align : 1;
 	geo->can_discard = !geo->readonly;
-	fd->unit = is_usable_align((uint64_t)st.st_blksize)
+	fd->unit = filedev_align_is_usable((uint64_t)st.st_blksize)
 			   ? (uint32_t)st.st_blksize
 			   : SECTOR_SAFE;
 	fd->unit = (uint32_t)u64_max(fd->unit, geo->sector);
@@ -382,7 +354,7 @@ struct blkdev *filedev_open(const char *path, const struct filedev_options *opt,
 	fd->direct = direct;
 	fd->is_block = S_ISBLK(o.st.st_mode);
 	fd->dev.geo.readonly = opt->readonly;
-	rwlock_init(&fd->edges);
+	edges_init(&fd->edges);
 	if (!take_lock(&o, raw, error) || !measure(&o, fd, error)) {
 		filedev_ops.close(&fd->dev);
 		return NULL;

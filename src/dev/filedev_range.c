@@ -82,13 +82,13 @@ int filedev_discard(struct blkdev *dev, uint64_t len, dev_off pos)
 
 	if (!inner_units(fd, pos, len, &start, &end))
 		return 0;
-	rwlock_rdlock(&fd->edges);
+	edges_whole_begin(&fd->edges);
 	if (fd->is_block)
 		ret = range_ioctl(fd->fd, BLKDISCARD, start, end - start);
 	else
 		ret = range_fallocate(fd->fd, FALLOC_FL_PUNCH_HOLE, start,
 				      end - start);
-	rwlock_rdunlock(&fd->edges);
+	edges_whole_end(&fd->edges);
 	return ret;
 }
 
@@ -102,9 +102,9 @@ int filedev_zero(struct blkdev *dev, uint64_t len, dev_off pos)
 
 	if (!inner_units(fd, pos, len, &start, &end))
 		return -EOPNOTSUPP;
-	rwlock_rdlock(&fd->edges);
+	edges_whole_begin(&fd->edges);
 	ret = zero_inner(fd, start, end - start);
-	rwlock_rdunlock(&fd->edges);
+	edges_whole_end(&fd->edges);
 	if (ret || (start == pos.v && end == stop))
 		return ret;
 	zeros = g_malloc0(fd->unit);

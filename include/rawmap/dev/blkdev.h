@@ -121,4 +121,12 @@ struct blkdev {
 void blkdev_init(struct blkdev *dev, const struct blkdev_ops *ops,
 		 const struct blkdev_geometry *geo);
 
+/*
+ * Count an I/O that did not pass through the functions above: @len bytes that
+ * ended with @err, 0 or -errno.
+ */
+enum blkdev_io { BLKDEV_READ, BLKDEV_WRITE, BLKDEV_FLUSH };
+
+void blkdev_count(struct blkdev *dev, enum blkdev_io io, uint64_t len, int err);
+
 #endif
