@@ -60,6 +60,13 @@ int image_end(struct image *img, struct image_io *io, int result)
 	return image_changed(img, result);
 }
 
+void image_cancel(struct image *img, struct image_io *io)
+{
+	g_assert(!image_end_blocks(io));
+	if (io->locked)
+		image_unlock_io(img, io);
+}
+
 bool image_end_blocks(const struct image_io *io)
 {
 	return io->op == IMAGE_WRITE && (io->fill.n || io->grow_to);

@@ -158,12 +158,33 @@ int image_set_times(struct image *img, const struct timespec *atime,
 	return image_changed(img, hostfile_set_times(img->hf, atime, mtime));
 }
 
-int image_flush(struct image *img)
+static int flushed(struct image *img, int err)
 {
-	int err = hostfs_sync(img->fs);
-
 	image_add(&img->stats.flushes, 1);
 	return image_changed(img, err);
+}
+
+int image_flush(struct image *img)
+{
+	return flushed(img, hostfs_sync(img->fs));
+}
+
+bool image_flush_begin(struct image *img)
+{
+	return hostfs_flush_begin(img->fs);
+}
+
+int image_flush_end(struct image *img, int err)
+{
+	return flushed(img, hostfs_flush_end(img->fs, err));
+}
+
+bool image_flush_try_end(struct image *img)
+{
+	if (!hostfs_flush_try_end(img->fs))
+		return false;
+	flushed(img, 0);
+	return true;
 }
 
 void image_stats(struct image *img, struct image_stats *ret)

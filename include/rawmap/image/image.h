@@ -120,6 +120,13 @@ int image_begin(struct image *img, enum image_op op, img_off pos, uint64_t len,
  */
 int image_end(struct image *img, struct image_io *io, int result);
 
+/*
+ * Not to be done after all, as if it had never begun: for an engine that sees
+ * only now that it cannot move these bytes. After IMAGE_NOWAIT only, where there
+ * is nothing to give back. Never blocks.
+ */
+void image_cancel(struct image *img, struct image_io *io);
+
 /* Would image_end() of this io block? (Something to publish.) */
 bool image_end_blocks(const struct image_io *io);
 
@@ -163,6 +170,16 @@ int image_seek_hole(struct image *img, img_off pos, img_off *ret);
 
 /* Durable on 0: hostfs_sync(). */
 int image_flush(struct image *img);
+
+/*
+ * The same for an engine that flushes the data device by itself, between the
+ * two: hostfs_flush_begin(), and hostfs_flush_end() with how it went. Where the
+ * end may not wait, image_flush_try_end() goes first: false, and nothing ended,
+ * if it would have to.
+ */
+bool image_flush_begin(struct image *img);
+int image_flush_end(struct image *img, int err);
+bool image_flush_try_end(struct image *img);
 
 struct image_stats { /* each read with relaxed atomics */
 	uint64_t reads, read_bytes, writes, write_bytes;
