@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The connection to the kernel: which operations there are, what is agreed at
- * FUSE_INIT, and the loop of worker threads. Differences between libfuse's
- * releases and between kernels live here and in op_open().
+ * The connection to the kernel: which operations there are, and what is agreed
+ * at FUSE_INIT. Differences between libfuse's releases and between kernels live
+ * here and in op_open().
  *
  * Extended attributes, locks and copy_file_range are absent on purpose: the
  * kernel asks once, then does without or by itself.
@@ -15,7 +15,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static const struct fuse_lowlevel_ops operations = {
 	.init = op_init,
@@ -149,27 +148,4 @@ bool connection_new(struct session *s, const struct mountopts *opt, bool debug,
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
 			    "libfuse refuses the options");
 	return s->se != NULL;
-}
-
-int connection_serve(struct session *s)
-{
-	/* A worker with a descriptor of its own does not queue for /dev/fuse. */
-	bool clone_fd = access("/dev/fuse", R_OK | W_OK) == 0;
-#if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 12)
-	struct fuse_loop_config *cfg = fuse_loop_cfg_create();
-	int res;
-
-	fuse_loop_cfg_set_clone_fd(cfg, clone_fd);
-	fuse_loop_cfg_set_max_threads(cfg, s->threads);
-	res = fuse_session_loop_mt(s->se, cfg);
-	fuse_loop_cfg_destroy(cfg);
-	return res;
-#else
-	struct fuse_loop_config cfg = {
-		.clone_fd = clone_fd,
-		.max_idle_threads = s->threads,
-	};
-
-	return fuse_session_loop_mt(s->se, &cfg);
-#endif
 }

@@ -38,6 +38,9 @@ void bufpool_put(struct bufpool *pool, void *buf, size_t len);
  * naked image is FUSE_ROOT_ID itself. All but the pool and what is marked is set
  * before the first request and constant then.
  */
+struct engine_ops;
+struct uring;
+
 struct session {
 	char *source, *mountpoint;
 	struct blkdev *dev;
@@ -51,7 +54,9 @@ struct session {
 	gid_t gid;
 	struct timespec started; /* the directory's times */
 	struct fuse_session *se;
-	bool signals; /* handlers are installed */
+	const struct engine_ops *engine;
+	struct uring *uring; /* of the engine of that name */
+	bool signals;	     /* handlers are installed */
 	struct committer *committer;
 	gint writers; /* atomic: files open for writing */
 	struct bufpool pool;
@@ -70,8 +75,6 @@ int session_changed(struct session *s, struct image *img);
 /* Make s->se: nothing is mounted yet. */
 bool connection_new(struct session *s, const struct mountopts *opt, bool debug,
 		    GError **error);
-/* Serve on worker threads. 0: unmounted; > 0: the signal; else -errno. */
-int connection_serve(struct session *s);
 
 /* Operations, one file per family. */
 void op_init(void *userdata, struct fuse_conn_info *conn);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Requests that move bytes or blocks: each is one call of the image, on the
- * worker's thread. The meaning of every one of them stands in image.h.
+ * Requests that move bytes or blocks. Reads, writes and flushes are the engine's
+ * to carry out; each of the others is one call of the image, on a thread that
+ * may wait. The meaning of every one of them stands in image.h.
  *
  * There is no flush operation on purpose: close(2) promises nothing, and a
  * server without it is asked once and never again. The kernel still writes back
@@ -11,7 +12,7 @@
  * -o sync the reply says that it is durable. No lock is held there, so that
  * those who wait for it wait for one commit together.
  */
-#include "fuse_priv.h"
+#include "engine_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +34,6 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
 	struct session *s = fuse_req_userdata(req);
 	struct image *img = image_for(req, ino);
-	ssize_t n;
-	void *buf;
 
 	(void)fi;
 	if (!img)
@@ -44,13 +43,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 
-	buf = bufpool_get(&s->pool, size);
-	n = image_pread(img, buf, size, img_off_at((uint64_t)off));
-	if (n < 0)
-		fuse_reply_err(req, (int)-n);
-	else
-		fuse_reply_buf(req, buf, (size_t)n);
-	bufpool_put(&s->pool, buf, size);
+	s->engine->read(s, req, img, size, img_off_at((uint64_t)off));
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
@@ -58,8 +51,6 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 {
 	struct session *s = fuse_req_userdata(req);
 	struct image *img = image_for(req, ino);
-	ssize_t n;
-	int err;
 
 	(void)fi;
 	if (!img)
@@ -69,23 +60,19 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 		return;
 	}
 
-	n = image_pwrite(img, buf, size, img_off_at((uint64_t)off));
-	err = n < 0 ? (int)n : session_changed(s, img);
-	if (err)
-		fuse_reply_err(req, -err);
-	else
-		fuse_reply_write(req, (size_t)n);
+	s->engine->write(s, req, img, buf, size, img_off_at((uint64_t)off));
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	      struct fuse_file_info *fi)
 {
+	struct session *s = fuse_req_userdata(req);
 	struct image *img = image_for(req, ino);
 
 	(void)datasync;
 	(void)fi;
 	if (img)
-		fuse_reply_err(req, -image_flush(img));
+		s->engine->flush(s, req, img);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,

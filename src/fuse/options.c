@@ -32,6 +32,7 @@ enum own {
 	OPT_DISCARD,
 	OPT_CACHE,
 	OPT_DIRECT,
+	OPT_ENGINE,
 	OPT_THREADS,
 	OPT_MAX_READ,
 	OPT_FUSE, /* not one of rawmap's */
@@ -49,6 +50,7 @@ static const struct {
 	[OPT_DISCARD] = { "discard", false },
 	[OPT_CACHE] = { "cache", true },
 	[OPT_DIRECT] = { "direct", true },
+	[OPT_ENGINE] = { "engine", true },
 	[OPT_THREADS] = { "threads", true },
 	[OPT_MAX_READ] = { "max_read", true },
 };
@@ -101,6 +103,23 @@ static bool parse_direct(const char *value, enum filedev_direct *ret,
 	return true;
 }
 
+static bool parse_engine(const char *value, enum mount_engine *ret,
+			 GError **error)
+{
+	if (strcmp(value, "auto") == 0)
+		*ret = MOUNT_ENGINE_AUTO;
+	else if (strcmp(value, "uring") == 0)
+		*ret = MOUNT_ENGINE_URING;
+	else if (strcmp(value, "threads") == 0)
+		*ret = MOUNT_ENGINE_THREADS;
+	else
+		return usage(error,
+			     "engine=%s: the value is auto, uring or "
+			     "threads",
+			     value);
+	return true;
+}
+
 static bool parse_number(const char *value, const char *what, unsigned min,
 			 unsigned max, unsigned *ret, GError **error)
 {
@@ -146,6 +165,8 @@ static bool parse_own(struct mountopts *o, enum own opt, const char *value,
 		return text_parse_size(value, "cache=", &o->cache, error);
 	case OPT_DIRECT:
 		return parse_direct(value, &o->direct, error);
+	case OPT_ENGINE:
+		return parse_engine(value, &o->engine, error);
 	case OPT_THREADS:
 		return parse_number(value, "threads=", 1, 256, &o->threads,
 				    error);
@@ -186,6 +207,7 @@ void mountopts_init(struct mountopts *o)
 		.commit = DEFAULT_COMMIT,
 		.cache = DEFAULT_CACHE,
 		.direct = FILEDEV_DIRECT_AUTO,
+		.engine = MOUNT_ENGINE_AUTO,
 		.threads = DEFAULT_THREADS,
 		.fuse = g_ptr_array_new_with_free_func(g_free),
 	};
@@ -228,12 +250,6 @@ void mountopts_set_readonly(struct mountopts *o)
 	o->readonly = true;
 }
 
-static bool is_kept(const struct mountopts *o, const char *option)
-{
-	return g_ptr_array_find_with_equal_func(o->fuse, option, g_str_equal,
-						NULL);
-}
-
 static void say_nothing(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	(void)level;
@@ -258,6 +274,12 @@ static bool fuse_knows(const char *option)
 	return true;
 }
 
+bool mountopts_has_fuse(const struct mountopts *o, const char *option)
+{
+	return g_ptr_array_find_with_equal_func(o->fuse, option, g_str_equal,
+						NULL);
+}
+
 bool mountopts_check(const struct mountopts *o, GError **error)
 {
 	const char *unknown = NULL;
@@ -273,8 +295,12 @@ bool mountopts_check(const struct mountopts *o, GError **error)
 				     "'%s' makes no sense on a read-only "
 				     "mount: nothing is ever %s",
 				     for_writers[i].text, for_writers[i].never);
-	if (o->sync && is_kept(o, "async"))
+	if (o->sync && mountopts_has_fuse(o, "async"))
 		return usage(error, "'async' contradicts 'sync'");
+	if (o->engine == MOUNT_ENGINE_URING &&
+	    mountopts_has_fuse(o, "io_uring"))
+		return usage(error, "'engine=uring' reads requests itself; "
+				    "'io_uring' needs engine=threads");
 
 	fuse_set_log_func(say_nothing);
 	for (guint i = 0; i < o->fuse->len && !unknown; i++)

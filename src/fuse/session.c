@@ -9,7 +9,7 @@
  * while somebody still reads the message, and no thread exists until
  * session_run().
  */
-#include "fuse_priv.h"
+#include "engine_priv.h"
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
@@ -81,16 +81,18 @@ static bool check_mountpoint(struct session *s, guint images, GError **error)
 {
 	const char *where = s->mountpoint;
 	struct stat st, source;
+	int err = stat(where, &st) < 0 ? errno : 0;
 
-	if (stat(where, &st) < 0 && errno == ENOTCONN) {
+	/* Which of the two it is depends on how long it has been gone. */
+	if (err == ENOTCONN || err == ECONNABORTED) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
 			    "the server of the mount on '%s' is gone; remove "
 			    "the mount first: fusermount3 -u '%s'",
 			    where, where);
 		return false;
 	}
-	if (stat(where, &st) < 0) {
-		error_set_errno(error, RAWMAP_ERROR_NOT_FOUND, errno,
+	if (err) {
+		error_set_errno(error, RAWMAP_ERROR_NOT_FOUND, err,
 				"cannot use the mountpoint '%s'", where);
 		return false;
 	}
@@ -148,6 +150,13 @@ int session_changed(struct session *s, struct image *img)
 	return s->sync ? image_flush(img) : 0;
 }
 
+/* Where libfuse's own threads bring requests, only they can serve them. */
+static enum mount_engine wanted_engine(const struct mountopts *opt)
+{
+	return mountopts_has_fuse(opt, "io_uring") ? MOUNT_ENGINE_THREADS
+						   : opt->engine;
+}
+
 struct session *session_open(const struct mountopts *opt, const char *source,
 			     const char *mountpoint, bool debug, GError **error)
 {
@@ -168,6 +177,7 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 
 	if (!check_mountpoint(s, opt->images->len, error) ||
 	    !open_source(s, opt, error) || !open_images(s, opt, error) ||
+	    !engine_open(s, wanted_engine(opt), error) ||
 	    !connection_new(s, opt, debug, error)) {
 		session_close(s, NULL);
 		return NULL;
@@ -214,9 +224,10 @@ bool session_run(struct session *s, GError **error)
 		hygiene_apply();
 		s->committer = start_committer(s);
 	}
-	log_info("'%s' is mounted on '%s'%s", s->source, s->mountpoint,
-		 s->readonly ? ", read-only" : "");
-	res = connection_serve(s);
+	log_info("'%s' is mounted on '%s'%s, engine=%s", s->source,
+		 s->mountpoint, s->readonly ? ", read-only" : "",
+		 s->engine->name);
+	res = s->engine->serve(s);
 	if (res > 0)
 		log_info("signal %d: unmounting '%s'", res, s->mountpoint);
 	if (res >= 0)
@@ -240,6 +251,7 @@ bool session_close(struct session *s, GError **error)
 		fuse_session_destroy(s->se);
 	}
 	committer_stop(s->committer);
+	engine_close(s);
 	g_ptr_array_unref(s->images);
 	err = hostfs_close(s->fs);
 	if (err)

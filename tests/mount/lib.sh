@@ -19,6 +19,7 @@
 set -uo pipefail
 
 RAWMAP=${RAWMAP:?the path of the rawmap program}
+# RAWMAP_TEST_ENGINE, if set: the engine= of every mount_rawmap.
 TMP=$(mktemp -d "${TMPDIR:-/tmp}/rawmap-test.XXXXXX")
 MNT=$TMP/mnt
 LOG=$TMP/log
@@ -206,6 +207,7 @@ mount_rawmap()
 {
 	local where=${*: -1} until=$((SECONDS + limit))
 	where=$(realpath "$where")
+	set -- ${RAWMAP_TEST_ENGINE:+-o "engine=$RAWMAP_TEST_ENGINE"} "$@"
 	# A shell without job control ignores SIGINT for what it puts behind.
 	env --default-signal=INT "$RAWMAP" mount -f "$@" >>"$LOG" 2>&1 &
 	SERVER=$!

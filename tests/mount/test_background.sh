@@ -64,7 +64,8 @@ test_read_only_server()
 	calls+=,io_uring_setup,copy_file_range,sendfile,mmap
 	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
 		strace -f -y -o "$TMP/trace" -e "trace=$calls" \
-		"$RAWMAP" mount -f -r -i /disk "$host" "$MNT" 2>>"$LOG" &
+		"$RAWMAP" mount -f -r -o engine=threads -i /disk "$host" \
+		"$MNT" 2>>"$LOG" &
 	SERVER=$!
 	until is_mounted "$MNT"; do
 		kill -0 "$SERVER" 2>/dev/null || fail 'the server ended'

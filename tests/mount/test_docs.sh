@@ -87,7 +87,7 @@ test_mount_options()
 		image=) value=/disk ;;
 		fsname=) value=name ;;
 		cache=) value=1M ;;
-		direct=) value=auto ;;
+		direct= | engine=) value=auto ;;
 		max_read=) value=65536 ;;
 		*=) value=3 ;;
 		*) value='' ;;

@@ -9,6 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum mount_engine {
+	MOUNT_ENGINE_AUTO,
+	MOUNT_ENGINE_URING,
+	MOUNT_ENGINE_THREADS
+};
+
 struct mountopts {
 	GPtrArray *images; /* paths inside the host, as given */
 	bool readonly;
@@ -17,7 +23,8 @@ struct mountopts {
 	bool discard;	 /* freed blocks are discarded on the source */
 	uint64_t cache;	 /* bytes for the map of each image */
 	enum filedev_direct direct;
-	unsigned threads;  /* at most so many requests at a time */
+	enum mount_engine engine;
+	unsigned threads;  /* at most so many that wait for the source */
 	unsigned max_read; /* bytes; 0: libfuse was not told */
 	GPtrArray *fuse;   /* for libfuse, in the notation of -o */
 	unsigned seen;	   /* private: which ones were given */
@@ -44,5 +51,8 @@ void mountopts_set_readonly(struct mountopts *o); /* -r */
  * every option that was kept for it. False with RAWMAP_ERROR_USAGE.
  */
 bool mountopts_check(const struct mountopts *o, GError **error);
+
+/* Is @option, as it stands here, among those for libfuse? */
+bool mountopts_has_fuse(const struct mountopts *o, const char *option);
 
 #endif

@@ -73,6 +73,7 @@ START_TEST(defaults_are_read_write_with_a_commit_every_5_seconds)
 	ck_assert_uint_eq(o.commit, 5);
 	ck_assert_uint_eq(o.cache, 32 << 20);
 	ck_assert_int_eq(o.direct, FILEDEV_DIRECT_AUTO);
+	ck_assert_int_eq(o.engine, MOUNT_ENGINE_AUTO);
 	ck_assert_uint_eq(o.threads, 16);
 	ck_assert(!o.sync);
 	ck_assert(!o.discard);
@@ -260,11 +261,39 @@ START_TEST(async_alone_is_libfuses)
 END_TEST
 
 static const struct {
+	const char *text;
+	enum mount_engine engine;
+} engines[] = {
+	{ "engine=auto", MOUNT_ENGINE_AUTO },
+	{ "engine=uring", MOUNT_ENGINE_URING },
+	{ "engine=threads", MOUNT_ENGINE_THREADS },
+};
+
+START_TEST(engine_is_taken)
+{
+	o.engine = (enum mount_engine) - 1;
+	parse(engines[_i].text);
+	ck_assert_int_eq(o.engine, engines[_i].engine);
+	ck_assert_uint_eq(o.fuse->len, 0);
+}
+END_TEST
+
+/* Known to libfuse or not: its rings and this engine exclude each other. */
+START_TEST(engine_uring_and_rings_of_libfuse_contradict)
+{
+	parse("image=/a,engine=uring,io_uring");
+	ck_assert(mountopts_has_fuse(&o, "io_uring"));
+	refuse_check("engine=threads");
+}
+END_TEST
+
+static const struct {
 	const char *first, *second;
 } twice[] = {
 	{ "commit=5", "commit=6" },
 	{ "sync", "sync" },
 	{ "discard", "discard" },
+	{ "engine=auto", "engine=uring" },
 };
 
 START_TEST(option_given_twice_is_refused)
@@ -290,6 +319,8 @@ static const struct {
 	{ "cache=1.5G", "cache=" },
 	{ "cache=lots", "cache=" },
 	{ "direct=maybe", "auto, on or off" },
+	{ "engine=", "needs a value" },
+	{ "engine=fast", "auto, uring or threads" },
 	{ "threads=0", "threads=" },
 	{ "threads=257", "threads=" },
 	{ "max_read=1", "max_read=" },
@@ -339,6 +370,8 @@ int main(void)
 	tcase_add_test(tc, discard_with_minus_r_is_refused);
 	tcase_add_test(tc, sync_and_async_contradict);
 	tcase_add_test(tc, async_alone_is_libfuses);
+	tcase_add_loop_test(tc, engine_is_taken, 0, (int)G_N_ELEMENTS(engines));
+	tcase_add_test(tc, engine_uring_and_rings_of_libfuse_contradict);
 	tcase_add_loop_test(tc, option_given_twice_is_refused, 0,
 			    (int)G_N_ELEMENTS(twice));
 	tcase_add_loop_test(tc, bad_value_is_refused, 0,

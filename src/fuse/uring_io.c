@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A read, a write or a flush on its way through the ring.
+ *
+ * Reads and writes go in parts, as image_begin() gives them. All segments of a
+ * part are under way together; the next part begins when the last of them is
+ * through. What the event thread may not do goes to a worker, from any point
+ * between two parts, and stays there:
+ *
+ *   - image_begin() would have to wait, load, or fill
+ *   - a segment that does not fit direct I/O, or a partial sector being written
+ *   - a write before the guard knows all that it guards
+ *   - a flush with something to commit
+ *
+ * What is replied is what the synchronous calls in engine.c would say.
+ */
+#include "uring_priv.h"
+
+#include <rawmap/base/bytes.h>
+#include <rawmap/dev/filedev.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- replies, from both kinds of threads ---- */
+
+static void reply(struct slot *slot)
+{
+	if (slot->op == BLKDEV_FLUSH || slot->err)
+		fuse_reply_err(slot->req, -slot->err);
+	else if (slot->op == BLKDEV_READ)
+		fuse_reply_buf(slot->req, (char *)slot->buf, slot->done);
+	else
+		fuse_reply_write(slot->req, slot->done);
+}
+
+/* On the event thread: the loop looks for slots at each turn anyway. */
+static void over(struct slot *slot)
+{
+	reply(slot);
+	slots_put(&slot->u->slots, slot);
+}
+
+/* ---- what workers do ---- */
+
+static void work_read(struct slot *slot)
+{
+	ssize_t n = engine_pread(slot->img, slot->buf + slot->done,
+				 slot->size - slot->done,
+				 img_off_add(slot->pos, slot->done));
+
+	if (n < 0)
+		slot->err = (int)n;
+	else
+		slot->done += (size_t)n;
+	reply(slot);
+	uring_put(slot);
+}
+
+/* An error behind the first byte makes it short, as in image_pwrite(). */
+static void work_write(struct slot *slot)
+{
+	struct uring *u = slot->u;
+	ssize_t n = image_pwrite(slot->img, slot->buf + slot->done,
+				 slot->size - slot->done,
+				 img_off_add(slot->pos, slot->done));
+
+	if (n > 0) {
+		slot->done += (size_t)n;
+		/* The guard has been asked, and could tell. */
+		g_atomic_int_set(&u->guard_done, 1);
+	}
+	if (!slot->done && n < 0)
+		slot->err = (int)n;
+	else
+		slot->err = session_changed(u->s, slot->img);
+	reply(slot);
+	uring_put(slot);
+}
+
+static void work_flush(struct slot *slot)
+{
+	slot->err = image_flush(slot->img);
+	reply(slot);
+	uring_put(slot);
+}
+
+static void work_flush_end(struct slot *slot)
+{
+	slot->err = image_flush_end(slot->img, slot->err);
+	reply(slot);
+	uring_put(slot);
+}
+
+/* More than was agreed on: no slot has room for it. */
+static void work_oversized(struct slot *slot)
+{
+	engine_threads.read(slot->u->s, slot->req, slot->img, slot->size,
+			    slot->pos);
+	uring_put(slot);
+}
+
+static void hand_over(struct slot *slot, void (*work)(struct slot *))
+{
+	slot->work = work;
+	workers_add(&slot->u->workers, slot);
+}
+
+/* ---- flushes ---- */
+
+static void queue_flush(struct slot *slot)
+{
+	struct xfer *x = &slot->xfer[0];
+	struct io_uring_sqe *sqe = uring_sqe(slot->u);
+
+	x->slot = slot;
+	x->len = 0;
+	io_uring_prep_fsync(sqe, slot->u->source, IORING_FSYNC_DATASYNC);
+	io_uring_sqe_set_data(sqe, x);
+}
+
+static void start_flush(struct slot *slot)
+{
+	bool readonly = blkdev_geometry(slot->u->dev)->readonly;
+
+	if (!readonly && image_flush_begin(slot->img))
+		queue_flush(slot);
+	else
+		hand_over(slot, work_flush);
+}
+
+static void flush_done(struct slot *slot, int res)
+{
+	slot->err = filedev_raw_done(slot->u->dev, BLKDEV_FLUSH, 0, res);
+	if (!slot->err && image_flush_try_end(slot->img))
+		over(slot);
+	else
+		hand_over(slot, work_flush_end);
+}
+
+/* ---- reads and writes ---- */
+
+static bool fits(const struct slot *slot)
+{
+	const uint8_t *buf = slot->buf + slot->done;
+
+	for (unsigned i = 0; i < slot->io.nseg; i++) {
+		const struct image_seg *seg = &slot->io.seg[i];
+
+		if (seg->kind == IMAGE_SEG_DATA &&
+		    !filedev_raw_fits(slot->u->dev, buf, seg->len, seg->dev))
+			return false;
+		buf += seg->len;
+	}
+	return true;
+}
+
+static bool hold_for_write(struct slot *slot)
+{
+	struct uring *u = slot->u;
+
+	if (slot->op == BLKDEV_READ)
+		return true;
+	slot->held = g_atomic_int_get(&u->guard_done) &&
+		     filedev_raw_hold(u->dev);
+	return slot->held;
+}
+
+static int check_guard(const struct slot *slot)
+{
+	int err = 0;
+
+	if (slot->op == BLKDEV_READ)
+		return 0;
+	for (unsigned i = 0; i < slot->io.nseg && !err; i++)
+		err = hostfs_guard(slot->u->s->fs, slot->io.seg[i].dev,
+				   slot->io.seg[i].len);
+	return err;
+}
+
+static void queue_xfer(struct xfer *x)
+{
+	struct uring *u = x->slot->u;
+	struct io_uring_sqe *sqe = uring_sqe(u);
+
+	if (x->slot->op == BLKDEV_READ)
+		io_uring_prep_read(sqe, u->source, x->buf, x->left, x->pos);
+	else
+		io_uring_prep_write(sqe, u->source, x->buf, x->left, x->pos);
+	if (x->again)
+		sqe->flags |= IOSQE_ASYNC;
+	io_uring_sqe_set_data(sqe, x);
+}
+
+static void queue_segments(struct slot *slot)
+{
+	uint8_t *buf = slot->buf + slot->done;
+
+	for (unsigned i = 0; i < slot->io.nseg; i++) {
+		const struct image_seg *seg = &slot->io.seg[i];
+
+		if (seg->kind == IMAGE_SEG_ZERO) {
+			memset(buf, 0, seg->len);
+		} else {
+			slot->xfer[slot->inflight] = (struct xfer){
+				.slot = slot,
+				.buf = buf,
+				.pos = seg->dev.v,
+				.left = (uint32_t)seg->len,
+				.len = (uint32_t)seg->len,
+			};
+			queue_xfer(&slot->xfer[slot->inflight++]);
+		}
+		buf += seg->len;
+	}
+}
+
+/* 0: under way, or there was nothing to move; -EAGAIN: for a worker; -errno */
+static int begin_part(struct slot *slot)
+{
+	enum image_op op = slot->op == BLKDEV_READ ? IMAGE_READ : IMAGE_WRITE;
+	int err = image_begin(slot->img, op, img_off_add(slot->pos, slot->done),
+			      slot->size - slot->done, IMAGE_NOWAIT, &slot->io);
+
+	if (err)
+		return err;
+	if (!fits(slot) || !hold_for_write(slot)) {
+		image_cancel(slot->img, &slot->io);
+		return -EAGAIN;
+	}
+	slot->err = check_guard(slot);
+	if (!slot->err)
+		queue_segments(slot);
+	return 0;
+}
+
+/* False: nothing comes behind it. */
+static bool end_part(struct slot *slot)
+{
+	if (slot->held)
+		filedev_raw_release(slot->u->dev);
+	slot->held = false;
+	slot->err = image_end(slot->img, &slot->io, slot->err);
+	if (slot->err || !slot->io.len)
+		return false;
+	slot->done += slot->io.len;
+	return slot->done < slot->size;
+}
+
+static void moved(struct slot *slot)
+{
+	/* A read is never short because of an error, a write may be. */
+	if (slot->op == BLKDEV_WRITE && slot->done)
+		slot->err = 0;
+	if (slot->op == BLKDEV_WRITE && !slot->err && slot->u->s->sync)
+		start_flush(slot);
+	else
+		over(slot);
+}
+
+static void go_on(struct slot *slot)
+{
+	do {
+		int err = begin_part(slot);
+
+		if (err == -EAGAIN) {
+			hand_over(slot, slot->op == BLKDEV_READ ? work_read
+								: work_write);
+			return;
+		}
+		if (err) {
+			slot->err = err;
+			break;
+		}
+		if (slot->inflight)
+			return;
+	} while (end_part(slot));
+	moved(slot);
+}
+
+static void xfer_done(struct xfer *x, int res)
+{
+	struct slot *slot = x->slot;
+	struct uring *u = slot->u;
+	int err;
+
+	if (res > 0 && (uint32_t)res < x->left &&
+	    is_aligned((uint64_t)res, blkdev_geometry(u->dev)->align)) {
+		x->buf += res;
+		x->pos += (uint32_t)res;
+		x->left -= (uint32_t)res;
+		queue_xfer(x);
+		return;
+	}
+	if (res >= 0)
+		res = (uint32_t)res == x->left ? 0 : -EIO;
+	err = filedev_raw_done(u->dev, slot->op, x->len, res);
+	if (!slot->err)
+		slot->err = err;
+	if (--slot->inflight)
+		return;
+	if (end_part(slot))
+		go_on(slot);
+	else
+		moved(slot);
+}
+
+void uring_io_done(struct xfer *x, int res)
+{
+	struct slot *slot = x->slot;
+	bool flush = !x->len;
+
+	if (res == -EINTR || res == -EAGAIN) {
+		/* By a thread of the kernel's, which waits where it must. */
+		x->again = true;
+		if (flush)
+			queue_flush(slot);
+		else
+			queue_xfer(x);
+	} else if (flush) {
+		flush_done(slot, res);
+	} else {
+		xfer_done(x, res);
+	}
+}
+
+/* ---- the engine's operations ---- */
+
+static struct slot *take(struct session *s, fuse_req_t req, enum blkdev_io op,
+			 struct image *img)
+{
+	struct slot *slot = g_steal_pointer(&s->uring->current);
+
+	g_assert(slot);
+	slot->op = op;
+	slot->req = req;
+	slot->img = img;
+	slot->buf = slot->payload;
+	slot->done = 0;
+	slot->err = 0;
+	slot->inflight = 0;
+	slot->held = false;
+	return slot;
+}
+
+void uring_read(struct session *s, fuse_req_t req, struct image *img,
+		size_t size, img_off pos)
+{
+	struct slot *slot = take(s, req, BLKDEV_READ, img);
+
+	slot->size = size;
+	slot->pos = pos;
+	if (size > MAX_TRANSFER)
+		hand_over(slot, work_oversized);
+	else if (size)
+		go_on(slot);
+	else
+		over(slot);
+}
+
+void uring_write(struct session *s, fuse_req_t req, struct image *img,
+		 const char *buf, size_t size, img_off pos)
+{
+	struct slot *slot = take(s, req, BLKDEV_WRITE, img);
+
+	/* In the slot's memory: where the kernel put it. */
+	slot->buf += buf - (const char *)slot->payload;
+	slot->size = size;
+	slot->pos = pos;
+	if (size)
+		go_on(slot);
+	else
+		over(slot);
+}
+
+void uring_flush(struct session *s, fuse_req_t req, struct image *img)
+{
+	start_flush(take(s, req, BLKDEV_FLUSH, img));
+}
+
+void uring_put(struct slot *slot)
+{
+	struct uring *u = slot->u;
+	const uint64_t one = 1;
+
+	if (slots_put(&u->slots, slot))
+		while (write(u->wake_fd, &one, sizeof(one)) < 0 &&
+		       errno == EINTR)
+			;
+}

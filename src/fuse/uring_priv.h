@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The parts of the engine of io_uring.
+ *
+ *   engine_uring.c   the ring, from open to close; signals
+ *   uring_loop.c     the event thread: requests in, completions back
+ *   uring_io.c       one read, write or flush, from request to reply
+ *   uring_slots.c    requests and their memory, a bounded number of them
+ *   uring_workers.c  threads for what may have to wait
+ *
+ * A request lives in a slot, and the slot has one owner at a time:
+ *
+ *   free --> event thread --> kernel (its I/O) --> event thread --> free
+ *                 |                                     |
+ *                 +----------> a worker's queue <-------+
+ *                                     |
+ *                                  worker ------------------------> free
+ *
+ * The event thread is the one that opened the ring; nobody else touches it. It
+ * waits for nothing but the ring: it takes no lock that is held across I/O, or
+ * across a wait for something that only it can end (an I/O of the ring holds
+ * its range of the image, and the sectors of the source, until the event thread
+ * has seen it complete).
+ *
+ * A worker has no lock when it takes a slot from the queue, and neither has the
+ * slot: all workers may be waiting for what the event thread still has to end,
+ * none for what is still queued.
+ */
+#ifndef RAWMAP_URING_PRIV_H
+#define RAWMAP_URING_PRIV_H
+
+#include "engine_priv.h"
+
+#include <liburing.h>
+
+/* Requests at a time; more wait in the kernel. Each can take MAX_TRANSFER. */
+#define URING_SLOTS 64
+
+/* One I/O of the ring: a segment of a request, or a flush. */
+struct xfer {
+	struct slot *slot;
+	uint8_t *buf; /* moves on when a part is through */
+	uint64_t pos; /* on the source, as buf */
+	uint32_t left;
+	uint32_t len;
+	bool again; /* the kernel did not want to the first time */
+};
+
+struct slot {
+	struct uring *u; /* set once */
+	/*
+	 * A message of the kernel. The payload of a write, which stands 80 bytes
+	 * into it, is where direct I/O wants it; a read uses the same place.
+	 */
+	uint8_t *message, *payload;	 /* set once */
+	size_t len;			 /* of the message */
+	struct slot *next;		 /* in the one list it is in */
+	void (*work)(struct slot *slot); /* for a worker; puts the slot */
+
+	/* A read, write or flush */
+	enum blkdev_io op;
+	fuse_req_t req;
+	struct image *img;
+	uint8_t *buf;
+	size_t size, done;
+	img_off pos;
+	int err;
+	unsigned inflight; /* of xfer */
+	bool held;	   /* filedev_raw_hold() */
+	struct image_io io;
+	struct xfer xfer[IMAGE_SEGS];
+};
+
+struct slots {
+	void *memory;
+	size_t memory_len;
+	struct slot *all; /* array */
+	struct mutex lock;
+	struct slot *free; /* guarded by lock; the last one used first */
+	bool starved;	   /* guarded by lock: somebody went without */
+};
+
+/* 0 or -ENOMEM. clear: all are free. */
+int slots_init(struct slots *slots, struct uring *u);
+void slots_clear(struct slots *slots);
+/* NULL: there is none; the next put says so. */
+struct slot *slots_get(struct slots *slots);
+/* From any thread. True: somebody has gone without since the last put. */
+bool slots_put(struct slots *slots, struct slot *slot);
+
+/* Threads, started as they are needed. add and stop: the event thread only. */
+struct workers {
+	struct mutex lock;
+	struct cond wake;
+	struct slot *first, *last; /* guarded by lock: the queue */
+	unsigned queued;	   /* guarded by lock */
+	unsigned idle;		   /* guarded by lock */
+	bool stop;		   /* guarded by lock */
+	unsigned n, max;
+	pthread_t *threads;
+};
+
+/* 0, or -errno when not even one can be had; nothing to stop then. */
+int workers_start(struct workers *w, unsigned max);
+void workers_add(struct workers *w, struct slot *slot);
+void workers_stop(struct workers *w); /* behind the last of the queue */
+
+enum watch { WATCH_FUSE, WATCH_WAKE, WATCH_SIGNAL, WATCHES };
+
+struct uring {
+	struct session *s;
+	struct blkdev *dev; /* the source */
+	int source;	    /* its descriptor, borrowed */
+	struct io_uring ring;
+	struct slots slots;
+	struct workers workers;
+	int wake_fd;	 /* an eventfd: a worker put a slot that was missed */
+	gint guard_done; /* atomic: hostfs_guard() needs no lock any more */
+
+	/* The event thread's */
+	struct slot *current; /* being dispatched; NULL: somebody took it */
+	int fd[WATCHES];
+	bool watched[WATCHES];
+	unsigned outstanding; /* completions that have to come */
+	bool readable;	      /* the kernel may have requests */
+	bool over;
+	int res; /* for serve */
+};
+
+/* The event thread's loop, from start to the last completion. Sets res. */
+void uring_loop(struct uring *u);
+
+/*
+ * Room for one more I/O, to be prepared and to be given its xfer as data. Never
+ * NULL.
+ */
+struct io_uring_sqe *uring_sqe(struct uring *u);
+
+/* struct engine_ops */
+void uring_read(struct session *s, fuse_req_t req, struct image *img,
+		size_t size, img_off pos);
+void uring_write(struct session *s, fuse_req_t req, struct image *img,
+		 const char *buf, size_t size, img_off pos);
+void uring_flush(struct session *s, fuse_req_t req, struct image *img);
+
+/* An I/O is over: bytes or -errno. */
+void uring_io_done(struct xfer *x, int res);
+
+/* A worker has done its part: the slot is free, the event thread told. */
+void uring_put(struct slot *slot);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A bounded number of requests, and the memory for each.
+ *
+ *   |<-- a page ------------->|<-- MAX_TRANSFER --------------->|
+ *   |              | headers  | payload                         |
+ *                  ^ message    80 bytes behind it, on a page
+ *
+ * The kernel gives a request only to a read that has room for the largest, so
+ * each slot has it. What was never touched costs nothing, and the slot used
+ * last is used next; so memory grows with what is really under way at a time,
+ * up to URING_SLOTS megabytes.
+ */
+#include "uring_priv.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <sys/mman.h>
+
+#define PAGE   4096
+#define STRIDE (PAGE + (size_t)MAX_TRANSFER)
+
+/* What stands in front of a write's payload. */
+#define HEADERS (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+G_STATIC_ASSERT(HEADERS % 8 == 0 && HEADERS <= PAGE);
+
+int slots_init(struct slots *slots, struct uring *u)
+{
+	uint8_t *memory;
+
+	slots->memory_len = URING_SLOTS * STRIDE;
+	memory = mmap(NULL, slots->memory_len, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	/* A huge page would make 2 MiB of the first request. */
+	(void)madvise(memory, slots->memory_len, MADV_NOHUGEPAGE);
+
+	slots->memory = memory;
+	slots->all = g_new0(struct slot, URING_SLOTS);
+	slots->free = NULL;
+	slots->starved = false;
+	mutex_init(&slots->lock);
+	for (unsigned i = 0; i < URING_SLOTS; i++) {
+		struct slot *slot = &slots->all[i];
+
+		slot->u = u;
+		slot->payload = memory + i * STRIDE + PAGE;
+		slot->message = slot->payload - HEADERS;
+		slot->next = slots->free;
+		slots->free = slot;
+	}
+	return 0;
+}
+
+void slots_clear(struct slots *slots)
+{
+	if (!slots->memory)
+		return;
+	mutex_clear(&slots->lock);
+	g_free(slots->all);
+	munmap(slots->memory, slots->memory_len);
+}
+
+struct slot *slots_get(struct slots *slots)
+{
+	struct slot *slot;
+
+	mutex_lock(&slots->lock);
+	slot = slots->free;
+	if (slot)
+		slots->free = slot->next;
+	else
+		slots->starved = true;
+	mutex_unlock(&slots->lock);
+	return slot;
+}
+
+bool slots_put(struct slots *slots, struct slot *slot)
+{
+	bool missed;
+
+	mutex_lock(&slots->lock);
+	slot->next = slots->free;
+	slots->free = slot;
+	missed = slots->starved;
+	slots->starved = false;
+	mutex_unlock(&slots->lock);
+	return missed;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Threads that may wait. A queue, first come first served; a thread is started
+ * when there is more to do than there are idle ones, up to the bound, and stays.
+ */
+#include "uring_priv.h"
+
+#include <signal.h>
+
+/* NULL: nothing is left and it is time to end. */
+static struct slot *next_slot(struct workers *w)
+{
+	struct slot *slot;
+
+	mutex_lock(&w->lock);
+	w->idle++;
+	while (!w->first && !w->stop)
+		cond_wait(&w->wake, &w->lock);
+	w->idle--;
+	slot = w->first;
+	if (slot) {
+		w->first = slot->next;
+		if (!w->first)
+			w->last = NULL;
+		w->queued--;
+	}
+	mutex_unlock(&w->lock);
+	return slot;
+}
+
+static void *worker_main(void *arg)
+{
+	struct workers *w = arg;
+	struct slot *slot;
+
+	while ((slot = next_slot(w)))
+		slot->work(slot);
+	return NULL;
+}
+
+/* Signals are for the event thread. */
+static int start_one(struct workers *w)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	err = pthread_create(&w->threads[w->n], NULL, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!err)
+		w->n++;
+	return -err;
+}
+
+static void clear(struct workers *w)
+{
+	cond_clear(&w->wake);
+	mutex_clear(&w->lock);
+	g_clear_pointer(&w->threads, g_free);
+}
+
+int workers_start(struct workers *w, unsigned max)
+{
+	int err;
+
+	*w = (struct workers){
+		.max = max,
+		.threads = g_new0(pthread_t, max),
+	};
+	mutex_init(&w->lock);
+	cond_init(&w->wake);
+	err = start_one(w);
+	if (err)
+		clear(w);
+	return err;
+}
+
+void workers_add(struct workers *w, struct slot *slot)
+{
+	bool more;
+
+	slot->next = NULL;
+	mutex_lock(&w->lock);
+	if (w->last)
+		w->last->next = slot;
+	else
+		w->first = slot;
+	w->last = slot;
+	w->queued++;
+	more = w->queued > w->idle;
+	cond_signal(&w->wake);
+	mutex_unlock(&w->lock);
+
+	/* Where no more can be had, those there are do it. */
+	if (more && w->n < w->max)
+		(void)start_one(w);
+}
+
+void workers_stop(struct workers *w)
+{
+	mutex_lock(&w->lock);
+	w->stop = true;
+	cond_broadcast(&w->wake);
+	mutex_unlock(&w->lock);
+	for (unsigned i = 0; i < w->n; i++)
+		pthread_join(w->threads[i], NULL);
+	clear(w);
+}
