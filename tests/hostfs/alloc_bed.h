@@ -6,6 +6,9 @@
 #include "../../src/hostfs/alloc_priv.h"
 
 #include <support/hostimg.h>
+#include <support/orderdev.h>
+
+#include <rawmap/dev/blkdev.h>
 
 #include <check.h>
 #include <errno.h>
@@ -40,9 +43,12 @@ struct bed {
 static inline void bed_open(struct bed *bed)
 {
 	const struct hostfs_options opt = { .readonly = false };
+	struct blkdev *file = hostimg_dev(bed->img, false);
 	GError *error = NULL;
 
-	bed->dev = hostimg_dev(bed->img, false);
+	/* A write in the wrong order aborts. */
+	bed->dev = orderdev_new(file);
+	blkdev_unref(file);
 	bed->fs = hostfs_open(bed->dev, &opt, &error);
 	ck_assert_msg(bed->fs, "%s", error ? error->message : "");
 }

@@ -16,6 +16,7 @@
 #include <support/gatedev.h>
 #include <support/hostimg.h>
 #include <support/memdev.h>
+#include <support/orderdev.h>
 
 #include <check.h>
 #include <errno.h>
@@ -28,7 +29,7 @@
 
 static struct {
 	struct hostimg *img;
-	struct blkdev *mem, *fault, *gate;
+	struct blkdev *mem, *order, *fault, *gate;
 	struct hostfs *fs;
 	struct image *image;
 	size_t size;
@@ -49,7 +50,8 @@ static void bed_load(void)
 
 	bed.mem = memdev_new(bed.size, 512);
 	memcpy(memdev_bytes(bed.mem), bytes, bed.size);
-	bed.fault = faultdev_new(bed.mem);
+	bed.order = orderdev_new(bed.mem);
+	bed.fault = faultdev_new(bed.order);
 	bed.gate = gatedev_new(bed.fault);
 }
 
@@ -59,6 +61,8 @@ static void bed_open(void)
 	GError *error = NULL;
 	struct hostfile *hf;
 
+	/* A test may have changed what lies there. */
+	orderdev_look(bed.order);
 	bed.fs = hostfs_open(bed.gate, &opt, &error);
 	ck_assert_msg(bed.fs, "%s", error ? error->message : "");
 	hf = hostfile_open(bed.fs, "/disk", 1 << 20, &error);
@@ -70,6 +74,7 @@ static void bed_clear(void)
 {
 	blkdev_unref(bed.gate);
 	blkdev_unref(bed.fault);
+	blkdev_unref(bed.order);
 	blkdev_unref(bed.mem);
 	hostimg_free(bed.img);
 }

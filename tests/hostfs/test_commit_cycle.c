@@ -8,6 +8,7 @@
 #include <support/gatedev.h>
 #include <support/hostimg.h>
 #include <support/memdev.h>
+#include <support/orderdev.h>
 #include <support/recdev.h>
 
 #include <rawmap/base/lock.h>
@@ -33,7 +34,7 @@ static const char *const mkfs[] = {
 
 static struct {
 	struct hostimg *img;
-	struct blkdev *mem, *rec, *gate;
+	struct blkdev *mem, *order, *rec, *gate;
 	struct hostfs *fs;
 	struct image *image;
 } bed;
@@ -53,7 +54,8 @@ static void bed_make(int kind)
 	bytes = hostimg_bytes(bed.img, &len);
 	bed.mem = memdev_new(len, 512);
 	memcpy(memdev_bytes(bed.mem), bytes, len);
-	bed.rec = recdev_new(bed.mem);
+	bed.order = orderdev_new(bed.mem);
+	bed.rec = recdev_new(bed.order);
 	bed.gate = gatedev_new(bed.rec);
 	bed.fs = hostfs_open(bed.gate, &opt, &error);
 	ck_assert_msg(bed.fs, "%s", error ? error->message : "");
@@ -72,6 +74,8 @@ static void bed_clear(void)
 	ck_assert_msg(hostimg_fsck(bed.img, &said) == 0, "%s", said);
 	blkdev_unref(bed.gate);
 	blkdev_unref(bed.rec);
+	ck_assert_ptr_null(orderdev_complaint(bed.order));
+	blkdev_unref(bed.order);
 	blkdev_unref(bed.mem);
 	hostimg_free(bed.img);
 }
