@@ -6,6 +6,7 @@
  *   iomgr.c     the io_manager that puts libext2fs on the metadata overlay
  *   gate.c      which features and states may be read, which may be written
  *   open.c      open and close of the host
+ *   source.c    what open.c and recover.c ask first
  *   host.c      the open host: info, counts, doors to transaction and guard
  *   errcode.c   libext2fs' error codes
  *   lookup.c    path or <N> to inode number
@@ -13,7 +14,7 @@
  *   inode.c     a hostfile's inode: attributes, times, size, write-back
  *   syszone.c   where the filesystem's own blocks lie: the guard
  *   alloc.c     bitmaps, group by group; reserve, publish, release
- *   jmap.c      where the journal lies
+ *   jmap.c      where the journal and its like lie
  *   recover.c   replay on disk: may it be done (recover_apply.c does it)
  *   tx.c        the running transaction (tx_priv.h lists its files)
  *   load.c      filling a hostfile's cache  check.c     the whole of it, tests
@@ -165,8 +166,6 @@ char *gate_features(const struct ext2_super_block *super);
 /* @path as in hostfile_open(). */
 bool lookup_inode(struct hostfs *fs, const char *path, ext2_ino_t *ret,
 		  GError **error);
-/* The device block of the first mapped block of any inode, range-checked. */
-errcode_t lookup_first_block(ext2_filsys fs, ext2_ino_t ino, pblk *ret);
 
 /* ---- inode.c ---- */
 
@@ -198,12 +197,27 @@ bool hostfs_owns(const struct hostfs *fs, pblk start, uint64_t len);
 /* ---- jmap.c ---- */
 
 /*
- * Where the internal journal lies: its blocks in order, of struct journal_run,
- * appended to @runs; the blocks of its own tree, of pblk, to @tree (may be
- * NULL). Everything is inside the filesystem. The host has one. Returns 0,
- * -EUCLEAN (holes, impossible numbers, more blocks than the filesystem), -EIO.
+ * Where file @ino of the filesystem's own lies (the internal journal, the orphan
+ * file): its blocks in order, of struct journal_run, appended to @runs; the
+ * blocks of its own tree, of pblk, to @tree (may be NULL). Everything is inside
+ * the filesystem. Returns 0, -EUCLEAN (no such file, holes, impossible numbers,
+ * more blocks than the filesystem), -EIO.
  */
-int jmap_read(ext2_filsys fs, GArray *runs, GArray *tree);
+int jmap_read(ext2_filsys fs, ext2_ino_t ino, GArray *runs, GArray *tree);
+
+/* ---- source.c ---- */
+
+/*
+ * What opening and recovering do first. The kernel must not have @name (may be
+ * NULL) mounted, but for read-only where @looks_only, nor use it as swap; else
+ * BUSY.
+ */
+bool source_check_unmounted(const char *name, bool looks_only, GError **error);
+/* As it lies there, unchecked; or CORRUPT (too short), IO. */
+bool source_read_super(struct blkdev *dev, const char *name,
+		       struct ext2_super_block *ret, GError **error);
+/* ext2fs_open2() on @dev; @flags: EXT2_FLAG_RW or 0. What it prints is logged. */
+errcode_t source_open_ext2fs(struct blkdev *dev, int flags, ext2_filsys *ret);
 
 /* ---- alloc.c ---- */
 /*

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where the internal journal lies: the map of its inode.
- *
- * The inode is read from the disk as it is, never through the journal that it
- * describes. What is believed of it:
+ * Where a file of the filesystem's own lies, the journal before all: the whole
+ * map of its inode. Whoever asks about the journal gives the disk as it is, never
+ * a view through the journal. What is believed:
  *
  *   a regular file                          its blocks come in order, from 0 on,
  *   without holes or unwritten blocks       up to its size at least,
@@ -11,7 +10,7 @@
  *
  * Everything else is -EUCLEAN. What the walk takes, blocks of the tree included,
  * is limited by the size, so that a hostile tree costs no more than a filesystem
- * full of journal: a tree has less than one block of its own per 64 blocks that
+ * full of one file: a tree has less than one block of its own per 64 blocks that
  * it maps.
  *
  * libext2fs' block_iterate is not used: it does not tell unwritten blocks from
@@ -158,10 +157,9 @@ static int walk_indirect(struct walk *walk, const struct ext2_inode *inode)
 	return err;
 }
 
-int jmap_read(ext2_filsys fs, GArray *runs, GArray *tree)
+int jmap_read(ext2_filsys fs, ext2_ino_t ino, GArray *runs, GArray *tree)
 {
 	struct walk walk = { .fs = fs, .runs = runs, .tree = tree };
-	ext2_ino_t ino = fs->super->s_journal_inum;
 	unsigned bits = fs->super->s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE;
 	struct ext2_inode inode;
 	uint64_t blocks;

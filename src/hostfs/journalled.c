@@ -58,7 +58,7 @@ bool journalled_open(struct hostfs *fs, GError **error)
 {
 	g_autoptr(GArray)
 		runs = g_array_new(FALSE, FALSE, sizeof(struct journal_run));
-	int err = jmap_read(fs->fs, runs, NULL);
+	int err = jmap_read(fs->fs, fs->fs->super->s_journal_inum, runs, NULL);
 
 	if (!err)
 		return open_journal(fs, runs, error);

@@ -145,7 +145,7 @@ static int take_first(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count,
 	return BLOCK_ABORT;
 }
 
-errcode_t lookup_first_block(ext2_filsys fs, ext2_ino_t ino, pblk *ret)
+static errcode_t first_block(ext2_filsys fs, ext2_ino_t ino, pblk *ret)
 {
 	pblk found = { 0 };
 	errcode_t err = ext2fs_block_iterate3(
@@ -183,7 +183,7 @@ static char *read_link(struct walk *w, ext2_ino_t ino, struct ext2_inode *inode,
 		*ret_err = 0;
 		memcpy(buf, inode->i_block, MIN(len, sizeof(inode->i_block)));
 	} else {
-		*ret_err = lookup_first_block(fs, ino, &block);
+		*ret_err = first_block(fs, ino, &block);
 		if (!*ret_err)
 			*ret_err =
 				io_channel_read_blk64(fs->io, block.v, 1, buf);

@@ -16,109 +16,17 @@
 #include <rawmap/base/log.h>
 
 #include <errno.h>
-#include <et/com_err.h>
-#include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
-
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "rawmap reads ext structures in place: little-endian machines only"
-#endif
 
 #define CLEAN_BLOCKS 1024u
 #define CLEAN_BYTES  (8u << 20)
 
-/* libext2fs prints some complaints by itself; they belong into the log. */
-static void log_com_err(const char *whoami, errcode_t code, const char *fmt,
-			va_list args) G_GNUC_PRINTF(3, 0);
-
-static void log_com_err(const char *whoami, errcode_t code, const char *fmt,
-			va_list args)
-{
-	g_autofree char *text = g_strdup_vprintf(fmt, args);
-
-	log_debug("libext2fs: %s: %s: %s", whoami ? whoami : "-",
-		  code ? errcode_text(code) : "-", text);
-}
-
-static void setup_com_err(void)
-{
-	static gsize done;
-
-	if (g_once_init_enter(&done)) {
-		initialize_ext2_error_table();
-		set_com_err_hook(log_com_err);
-		g_once_init_leave(&done, 1);
-	}
-}
-
-/* Does the kernel have it mounted in a way that forbids opening it? */
-static bool check_mounted(const struct hostfs_options *opt, GError **error)
-{
-	char where[PATH_MAX] = "";
-	int flags = 0;
-	errcode_t err;
-
-	if (!opt->name)
-		return true;
-	err = ext2fs_check_mount_point(opt->name, &flags, where, sizeof(where));
-	if (err) {
-		log_debug("'%s': cannot tell whether it is mounted: %s",
-			  opt->name, errcode_text(err));
-		return true;
-	}
-	if (flags & EXT2_MF_SWAP) {
-		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
-			    "'%s' is in use as swap; run swapoff first",
-			    opt->name);
-		return false;
-	}
-	if (!(flags & EXT2_MF_MOUNTED) ||
-	    (opt->readonly && (flags & EXT2_MF_READONLY)))
-		return true;
-	if (!where[0])
-		g_strlcpy(where, "another place", sizeof(where));
-	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
-		    "'%s' is mounted on '%s'; unmount it first, or use a"
-		    " read-only snapshot",
-		    opt->name, where);
-	return false;
-}
-
-static bool read_super(struct blkdev *dev, const char *name,
-		       struct ext2_super_block *ret, GError **error)
-{
-	uint64_t size = blkdev_geometry(dev)->size;
-	int err;
-
-	if (size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE) {
-		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT,
-			    "'%s' holds no ext2, ext3 or ext4 filesystem; it is"
-			    " only %" PRIu64 " bytes long",
-			    name, size);
-		return false;
-	}
-	err = blkdev_pread(dev, ret, sizeof(*ret),
-			   dev_off_at(SUPERBLOCK_OFFSET));
-	if (err) {
-		error_set_errno(error, RAWMAP_ERROR_IO, -err,
-				"'%s': cannot read the superblock", name);
-		return false;
-	}
-	return true;
-}
-
 static bool open_ext2fs(struct hostfs *fs, GError **error)
 {
-	int flags = EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP;
-	errcode_t err;
+	errcode_t err = source_open_ext2fs(
+		fs->meta_dev, fs->readonly ? 0 : EXT2_FLAG_RW, &fs->fs);
 	int rc;
 
-	if (!fs->readonly)
-		flags |= EXT2_FLAG_RW;
-	iomgr_set_device(fs->meta_dev);
-	err = ext2fs_open2("rawmap", NULL, flags, 0, 0, iomgr_get(), &fs->fs);
-	iomgr_set_device(NULL);
 	if (!err) {
 		fs->fs->flags |= EXT2_FLAG_MASTER_SB_ONLY;
 		return true;
@@ -185,9 +93,8 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 	size_t clean;
 	struct hostfs *fs;
 
-	setup_com_err();
-	if (!check_mounted(opt, error) ||
-	    !read_super(dev, name, &super, error) ||
+	if (!source_check_unmounted(opt->name, opt->readonly, error) ||
+	    !source_read_super(dev, name, &super, error) ||
 	    !gate_check(&super, blkdev_geometry(dev)->size, name, opt->readonly,
 			error))
 		return NULL;

@@ -20,9 +20,6 @@ static int check_block(ext2_filsys fs, blk64_t block, char *buf, bool *ret_any)
 	int n = ext2fs_inodes_per_orphan_block(fs);
 	errcode_t err;
 
-	if (block < fs->super->s_first_data_block ||
-	    block >= ext2fs_blocks_count(fs->super))
-		return -EUCLEAN;
 	err = io_channel_read_blk64(fs->io, block, 1, buf);
 	if (err)
 		return errcode_to_errno(err);
@@ -38,28 +35,21 @@ static int check_block(ext2_filsys fs, blk64_t block, char *buf, bool *ret_any)
 int orphanfile_look(ext2_filsys fs, bool *ret_any)
 {
 	g_autofree char *buf = g_malloc(fs->blocksize);
-	ext2_ino_t ino = fs->super->s_orphan_file_inum;
-	struct ext2_inode inode;
-	uint64_t blocks;
-	int rc = 0;
-	errcode_t err = ext2fs_read_inode(fs, ino, &inode);
+	g_autoptr(GArray)
+		runs = g_array_new(FALSE, FALSE, sizeof(struct journal_run));
+	uint64_t seen = 0;
+	int err = jmap_read(fs, fs->super->s_orphan_file_inum, runs, NULL);
 
-	if (err)
-		return errcode_to_errno(err);
-	if (!LINUX_S_ISREG(inode.i_mode) ||
-	    EXT2_I_SIZE(&inode) > ORPHAN_BYTES_MAX)
-		return -EUCLEAN;
 	*ret_any = false;
-	blocks = EXT2_I_SIZE(&inode) / fs->blocksize;
-	for (uint64_t i = 0; !rc && i < blocks; i++) {
-		blk64_t block;
-		int flags = 0;
+	for (guint i = 0; !err && i < runs->len; i++) {
+		const struct journal_run *run =
+			&g_array_index(runs, struct journal_run, i);
 
-		err = ext2fs_bmap2(fs, ino, &inode, NULL, 0, i, &flags, &block);
-		if (!err && (flags & BMAP_RET_UNINIT))
+		seen += run->len * fs->blocksize;
+		if (seen > ORPHAN_BYTES_MAX)
 			return -EUCLEAN;
-		rc = err ? errcode_to_errno(err)
-			 : check_block(fs, block, buf, ret_any);
+		for (uint64_t b = 0; !err && b < run->len; b++)
+			err = check_block(fs, run->phys.v + b, buf, ret_any);
 	}
-	return rc;
+	return err;
 }

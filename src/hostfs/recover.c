@@ -24,13 +24,11 @@
 
 #include <rawmap/base/bytes.h>
 #include <rawmap/base/error.h>
-#include <rawmap/base/log.h>
 #include <rawmap/hostfs/recover.h>
 #include <rawmap/jbd/journal.h>
 #include <rawmap/jbd/replay.h>
 
 #include <errno.h>
-#include <limits.h>
 
 #define ORPHANS_ADVICE \
 	"; run 'e2fsck -p' on it, or mount it once with the kernel"
@@ -50,61 +48,20 @@ static bool failed(const struct recovery *r, GError **error, int err,
 	return false;
 }
 
-/* Mounted read-only it stands still, and may be looked at. */
-static bool check_unmounted(const struct recovery *r, GError **error)
-{
-	char where[PATH_MAX] = "";
-	int flags = 0;
-
-	if (!r->opt->name)
-		return true;
-	if (ext2fs_check_mount_point(r->opt->name, &flags, where,
-				     sizeof(where))) {
-		log_debug("'%s': cannot tell whether it is mounted", r->name);
-		return true;
-	}
-	if (flags & EXT2_MF_SWAP)
-		return refuse(r, error, RAWMAP_ERROR_BUSY,
-			      "is in use as swap; run swapoff first");
-	if (!(flags & EXT2_MF_MOUNTED) ||
-	    (r->opt->dry_run && (flags & EXT2_MF_READONLY)))
-		return true;
-	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
-		    "'%s' is mounted on '%s'; unmount it first", r->name,
-		    where[0] ? where : "another place");
-	return false;
-}
-
 /* ---- what is there ---- */
 
 static bool read_super(const struct recovery *r, struct blkdev *dev,
 		       struct ext2_super_block *ret, GError **error)
 {
-	uint64_t size = blkdev_geometry(dev)->size;
-	int err;
-
-	if (size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE)
-		return refuse(
-			r, error, RAWMAP_ERROR_CORRUPT,
-			"holds no ext2, ext3 or ext4 filesystem; it is too"
-			" short");
-	err = blkdev_pread(dev, ret, sizeof(*ret),
-			   dev_off_at(SUPERBLOCK_OFFSET));
-	if (err)
-		return failed(r, error, err, "cannot read the superblock");
-	return gate_check_recover(ret, size, r->name, r->opt->dry_run, error);
+	return source_read_super(dev, r->name, ret, error) &&
+	       gate_check_recover(ret, blkdev_geometry(dev)->size, r->name,
+				  r->opt->dry_run, error);
 }
 
 /* Read-only. 0, or a -errno: -EUCLEAN, -EINVAL for all that makes no sense. */
 static int open_ext2fs(struct blkdev *dev, ext2_filsys *ret)
 {
-	int flags = EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP;
-	errcode_t code;
-
-	iomgr_set_device(dev);
-	code = ext2fs_open2("rawmap", NULL, flags, 0, 0, iomgr_get(), ret);
-	iomgr_set_device(NULL);
-	return errcode_to_errno(code);
+	return errcode_to_errno(source_open_ext2fs(dev, 0, ret));
 }
 
 /* As open_ext2fs(). */
@@ -116,7 +73,7 @@ static int find_journal(const struct recovery *r, GArray *runs)
 
 	if (err)
 		return err;
-	err = jmap_read(fs, runs, NULL);
+	err = jmap_read(fs, fs->super->s_journal_inum, runs, NULL);
 	ext2fs_free(fs);
 	for (guint i = 0; !err && i < runs->len; i++) {
 		const struct journal_run *run =
@@ -310,7 +267,7 @@ static bool recover(struct recovery *r, struct recover_report *ret,
 static bool look_and_recover(struct recovery *r, struct recover_report *ret,
 			     GError **error)
 {
-	if (!check_unmounted(r, error) ||
+	if (!source_check_unmounted(r->opt->name, r->opt->dry_run, error) ||
 	    !read_super(r, r->dev, &r->super, error))
 		return false;
 	r->bits = r->super.s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE;

@@ -126,7 +126,7 @@ static int add_journal(struct syszone *zone, ext2_filsys fs)
 		return 0;
 	runs = g_array_new(FALSE, FALSE, sizeof(struct journal_run));
 	tree = g_array_new(FALSE, FALSE, sizeof(pblk));
-	err = jmap_read(fs, runs, tree);
+	err = jmap_read(fs, fs->super->s_journal_inum, runs, tree);
 	if (!err)
 		err = add_runs(zone, fs, runs);
 	return err ? err : add_blocks(zone, fs, tree);

@@ -5,6 +5,7 @@
  * files; mke2fs leaves their tables unwritten.
  */
 #include <support/hostimg.h>
+#include <support/orderdev.h>
 
 #include <rawmap/dev/blkdev.h>
 #include <rawmap/hostfs/hostfs.h>
@@ -38,7 +39,7 @@ static struct cost fill_one(const char *mkfs_args, uint64_t size)
 	const struct hostimg_spec spec = { mkfs_args, size };
 	const struct hostfs_options opt = { .use_reserved = true };
 	struct hostimg *img = hostimg_make(&spec);
-	struct blkdev *dev;
+	struct blkdev *file, *dev;
 	struct blkdev_counters before;
 	struct hostfs_stats stats;
 	GError *error = NULL;
@@ -50,7 +51,8 @@ static struct cost fill_one(const char *mkfs_args, uint64_t size)
 
 	memset(buf, 1, sizeof(buf));
 	hostimg_put(img, "disk", 1, GIB, NULL, 0);
-	dev = hostimg_dev(img, false);
+	file = hostimg_dev(img, false);
+	dev = orderdev_new(file);
 	fs = hostfs_open(dev, &opt, &error);
 	ck_assert_msg(fs, "%s", error ? error->message : "");
 	hf = hostfile_open(fs, "/disk", 1 << 20, &error);
@@ -76,6 +78,7 @@ static struct cost fill_one(const char *mkfs_args, uint64_t size)
 	image_free(image);
 	ck_assert_int_eq(hostfs_close(fs), 0);
 	blkdev_unref(dev);
+	blkdev_unref(file);
 	hostimg_free(img);
 	return cost;
 }
