@@ -18,12 +18,12 @@
 #include <errno.h>
 
 static int map_read(struct image *img, struct image_io *io, uint64_t want,
-		    bool nowait)
+		    unsigned flags)
 {
 	while (io->len < want) {
 		struct image_seg seg = { .kind = IMAGE_SEG_ZERO };
 		struct image_piece p;
-		int err = image_next_piece(img, io, want, nowait, &p);
+		int err = image_next_piece(img, io, want, flags, &p);
 
 		if (err)
 			return io->len ? 0 : err;
@@ -39,18 +39,18 @@ static int map_read(struct image *img, struct image_io *io, uint64_t want,
 }
 
 static int begin_read(struct image *img, struct image_io *io, uint64_t len,
-		      bool nowait)
+		      unsigned flags)
 {
 	uint64_t want = image_clip(img, io->pos, len);
 	int err;
 
 	if (!want)
 		return 0;
-	if (!image_lock_io(img, io, RANGELOCK_READ, want, nowait))
+	if (!image_lock_io(img, io, RANGELOCK_READ, want, flags))
 		return -EAGAIN;
 	/* A truncate that was before us in the queue may have cut it. */
 	want = image_clip(img, io->pos, want);
-	err = map_read(img, io, want, nowait);
+	err = map_read(img, io, want, flags);
 	if (err || !want)
 		image_unlock_io(img, io);
 	return err;
@@ -92,7 +92,6 @@ static void check_io(const struct image *img, const struct image_io *io)
 int image_begin(struct image *img, enum image_op op, img_off pos, uint64_t len,
 		unsigned flags, struct image_io *io)
 {
-	bool nowait = flags & IMAGE_NOWAIT;
 	int err;
 
 	g_assert(len > 0);
@@ -105,9 +104,9 @@ int image_begin(struct image *img, enum image_op op, img_off pos, uint64_t len,
 	io->fill.n = 0;
 	io->fill.promised = 0;
 	if (op == IMAGE_READ)
-		err = begin_read(img, io, len, nowait);
+		err = begin_read(img, io, len, flags);
 	else
-		err = image_begin_write(img, io, len, nowait);
+		err = image_begin_write(img, io, len, flags);
 	if (!err)
 		check_io(img, io);
 	else if (err != -EAGAIN)

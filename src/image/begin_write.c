@@ -26,13 +26,13 @@ G_STATIC_ASSERT(IMAGE_SEGS > FILL_RUNS);
 
 /* 0 when some prefix is locked and mapped; NEEDS_FILL; -errno. */
 static int try_overwrite(struct image *img, struct image_io *io, uint64_t want,
-			 bool nowait)
+			 unsigned flags)
 {
 	int err = 0;
 
 	if (image_clip(img, io->pos, want) < want)
 		return NEEDS_FILL;
-	if (!image_lock_io(img, io, RANGELOCK_WRITE, want, nowait))
+	if (!image_lock_io(img, io, RANGELOCK_WRITE, want, flags))
 		return -EAGAIN;
 	if (image_clip(img, io->pos, want) < want)
 		err = NEEDS_FILL;
@@ -40,7 +40,7 @@ static int try_overwrite(struct image *img, struct image_io *io, uint64_t want,
 		struct image_seg seg = { .kind = IMAGE_SEG_DATA };
 		struct image_piece p;
 
-		err = image_next_piece(img, io, want, nowait, &p);
+		err = image_next_piece(img, io, want, flags, &p);
 		if (!err && p.e.state != EXTENT_MAPPED)
 			err = NEEDS_FILL;
 		if (err)
@@ -104,7 +104,7 @@ static int map_fill(struct image *img, struct image_io *io, uint64_t want)
 	while (!err && io->len < want) {
 		struct image_piece p;
 
-		err = image_next_piece(img, io, want, false, &p);
+		err = image_next_piece(img, io, want, 0, &p);
 		if (err)
 			break;
 		if (p.e.state == EXTENT_MAPPED) {
@@ -126,13 +126,16 @@ static int map_fill(struct image *img, struct image_io *io, uint64_t want)
 	return io->len ? 0 : err;
 }
 
-static int begin_fill(struct image *img, struct image_io *io, uint64_t want)
+static int begin_fill(struct image *img, struct image_io *io, uint64_t want,
+		      unsigned flags)
 {
 	uint64_t end = io->pos.v + want;
 	uint64_t size;
 	int err = 0;
 
-	image_lock_range(img, &io->hold, RANGELOCK_FILL, io->pos.v, end, &size);
+	if (!image_lock_range(img, &io->hold, RANGELOCK_FILL, io->pos.v, end,
+			      flags, &size))
+		return -EAGAIN;
 	io->locked = true;
 	/* What lies between the old end and the write becomes visible. */
 	if (size < io->pos.v)
@@ -149,7 +152,7 @@ static int begin_fill(struct image *img, struct image_io *io, uint64_t want)
 }
 
 int image_begin_write(struct image *img, struct image_io *io, uint64_t len,
-		      bool nowait)
+		      unsigned flags)
 {
 	uint64_t max = hostfile_max_size(img->hf);
 	int err = image_may_write(img);
@@ -159,8 +162,10 @@ int image_begin_write(struct image *img, struct image_io *io, uint64_t len,
 	if (io->pos.v >= max)
 		return -EFBIG;
 	len = u64_min(len, max - io->pos.v);
-	err = try_overwrite(img, io, len, nowait);
+	err = try_overwrite(img, io, len, flags);
 	if (err != NEEDS_FILL)
 		return err;
-	return nowait ? -EAGAIN : begin_fill(img, io, len);
+	if (flags & IMAGE_NOWAIT)
+		return -EAGAIN;
+	return begin_fill(img, io, len, flags);
 }

@@ -53,27 +53,33 @@ int image_fits(const struct image *img, img_off pos, uint64_t len,
 
 /*
  * What is at block @at: as extmap_lookup(), loading where the cache does not
- * know. Returns 0, -EAGAIN (only with @nowait: it would load), -EUCLEAN, -EIO.
+ * know. Returns 0, -EAGAIN (only with NOWAIT: it would load), -EUCLEAN, -EIO.
  */
-int image_map_at(struct image *img, lblk at, uint64_t max, bool nowait,
+int image_map_at(struct image *img, lblk at, uint64_t max, unsigned flags,
 		 struct extent *ret);
+
+/* @flags: those of image_begin(). False, and nothing held, with one of them. */
+bool image_take(struct image *img, struct rangelock_hold *hold,
+		enum rangelock_mode mode, lblk start, uint64_t len,
+		unsigned flags);
 
 /*
  * Take FILL or CHANGE over the blocks of bytes [from, to). When @to lies beyond
  * the size the lock starts no later than the block of the size and reaches to
  * LBLK_END: nobody else can grow or shrink the image meanwhile. *ret_size is
- * the size under the lock.
+ * the size under the lock. @flags: those of image_begin(); false, and nothing
+ * held, only with one of them.
  */
-void image_lock_range(struct image *img, struct rangelock_hold *hold,
+bool image_lock_range(struct image *img, struct rangelock_hold *hold,
 		      enum rangelock_mode mode, uint64_t from, uint64_t to,
-		      uint64_t *ret_size);
+		      unsigned flags, uint64_t *ret_size);
 
 /* How many of @len bytes at @pos lie inside the image? */
 uint64_t image_clip(const struct image *img, img_off pos, uint64_t len);
 
-/* The lock of an I/O of @want bytes. False: only with @nowait. */
+/* The lock of an I/O of @want bytes. False: only with one of @flags. */
 bool image_lock_io(struct image *img, struct image_io *io,
-		   enum rangelock_mode mode, uint64_t want, bool nowait);
+		   enum rangelock_mode mode, uint64_t want, unsigned flags);
 /* Back to an I/O that was never begun. */
 void image_unlock_io(struct image *img, struct image_io *io);
 
@@ -86,13 +92,13 @@ struct image_piece {
 
 /* What lies at io->pos + io->len, of @want bytes. As image_map_at(). */
 int image_next_piece(struct image *img, const struct image_io *io,
-		     uint64_t want, bool nowait, struct image_piece *p);
+		     uint64_t want, unsigned flags, struct image_piece *p);
 /* Append, as part of the last segment where it goes on. False: no room. */
 bool image_add_seg(struct image_io *io, const struct image_seg *seg);
 
 /* image_begin() of a write. */
 int image_begin_write(struct image *img, struct image_io *io, uint64_t len,
-		      bool nowait);
+		      unsigned flags);
 
 /* Guarded: zeros to the device; any alignment. */
 int image_zero_dev(struct image *img, dev_off pos, uint64_t len);

@@ -33,7 +33,7 @@ static int load_at(struct image *img, lblk at, uint64_t max, struct extent *ret)
 	return err;
 }
 
-int image_map_at(struct image *img, lblk at, uint64_t max, bool nowait,
+int image_map_at(struct image *img, lblk at, uint64_t max, unsigned flags,
 		 struct extent *ret)
 {
 	if (at.v >= LBLK_END) {
@@ -44,12 +44,24 @@ int image_map_at(struct image *img, lblk at, uint64_t max, bool nowait,
 	max = u64_min(max, LBLK_END - at.v);
 	if (extmap_lookup(img->map, at, max, ret))
 		return 0;
-	return nowait ? -EAGAIN : load_at(img, at, max, ret);
+	if (flags & IMAGE_NOWAIT)
+		return -EAGAIN;
+	return load_at(img, at, max, ret);
 }
 
-void image_lock_range(struct image *img, struct rangelock_hold *hold,
+bool image_take(struct image *img, struct rangelock_hold *hold,
+		enum rangelock_mode mode, lblk start, uint64_t len,
+		unsigned flags)
+{
+	if (flags & (IMAGE_NOWAIT | IMAGE_TRYLOCK))
+		return rangelock_try(&img->ranges, hold, mode, start, len);
+	rangelock_take(&img->ranges, hold, mode, start, len);
+	return true;
+}
+
+bool image_lock_range(struct image *img, struct rangelock_hold *hold,
 		      enum rangelock_mode mode, uint64_t from, uint64_t to,
-		      uint64_t *ret_size)
+		      unsigned flags, uint64_t *ret_size)
 {
 	for (;;) {
 		uint64_t size = image_size(img);
@@ -60,13 +72,14 @@ void image_lock_range(struct image *img, struct rangelock_hold *hold,
 
 		start.v = u64_min(start.v, LBLK_END - 1);
 		stop.v = whole ? LBLK_END : u64_min(stop.v, LBLK_END);
-		rangelock_take(&img->ranges, hold, mode, start,
-			       stop.v - start.v);
+		if (!image_take(img, hold, mode, start, stop.v - start.v,
+				flags))
+			return false;
 		/* The size may have changed before the lock was granted. */
 		size = image_size(img);
 		if (whole ? size >= low : size >= to) {
 			*ret_size = size;
-			return;
+			return true;
 		}
 		rangelock_drop(&img->ranges, hold);
 	}

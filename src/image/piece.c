@@ -17,18 +17,14 @@ uint64_t image_clip(const struct image *img, img_off pos, uint64_t len)
 }
 
 bool image_lock_io(struct image *img, struct image_io *io,
-		   enum rangelock_mode mode, uint64_t want, bool nowait)
+		   enum rangelock_mode mode, uint64_t want, unsigned flags)
 {
 	lblk first = lblk_of_img_floor(io->pos, img->bits);
 	lblk stop = lblk_of_img_ceil(img_off_add(io->pos, want), img->bits);
 	uint64_t len = stop.v - first.v;
 
-	if (!nowait)
-		rangelock_take(&img->ranges, &io->hold, mode, first, len);
-	else if (!rangelock_try(&img->ranges, &io->hold, mode, first, len))
-		return false;
-	io->locked = true;
-	return true;
+	io->locked = image_take(img, &io->hold, mode, first, len, flags);
+	return io->locked;
 }
 
 void image_unlock_io(struct image *img, struct image_io *io)
@@ -40,14 +36,14 @@ void image_unlock_io(struct image *img, struct image_io *io)
 }
 
 int image_next_piece(struct image *img, const struct image_io *io,
-		     uint64_t want, bool nowait, struct image_piece *p)
+		     uint64_t want, unsigned flags, struct image_piece *p)
 {
 	img_off pos = img_off_add(io->pos, io->len);
 	uint64_t left = want - io->len;
 	uint64_t skip = pos.v & (image_block_size(img) - 1);
 	uint64_t max = ((skip + left - 1) >> img->bits) + 1;
 	int err = image_map_at(img, lblk_of_img_floor(pos, img->bits), max,
-			       nowait, &p->e);
+			       flags, &p->e);
 
 	if (err)
 		return err;

@@ -37,7 +37,7 @@ static int count_holes(struct image *img, const struct provide *p,
 	struct extent e;
 
 	for (*ret_blocks = 0; at.v < stop.v; at.v += e.len) {
-		int err = image_map_at(img, at, stop.v - at.v, false, &e);
+		int err = image_map_at(img, at, stop.v - at.v, 0, &e);
 
 		if (err)
 			return err;
@@ -125,7 +125,7 @@ static int provide_indirect(struct image *img, const struct provide *p)
 	for (; at.v < stop.v; at.v += done) {
 		uint64_t max = u64_min(stop.v - at.v, STEP_BYTES >> img->bits);
 		struct extent e;
-		int err = image_map_at(img, at, max, false, &e);
+		int err = image_map_at(img, at, max, 0, &e);
 
 		if (err)
 			return err;
@@ -201,14 +201,15 @@ static int provide(struct image *img, img_off pos, uint64_t len, bool keep_size,
 {
 	struct provide p = { .pos = pos.v, .zero = zero };
 	struct rangelock_hold hold;
-	uint64_t size;
+	uint64_t size = 0;
 	int err = image_may_write(img);
 
 	if (!err)
 		err = image_fits(img, pos, len, &p.end);
 	if (err || !len)
 		return err;
-	image_lock_range(img, &hold, RANGELOCK_CHANGE, p.pos, p.end, &size);
+	(void)image_lock_range(img, &hold, RANGELOCK_CHANGE, p.pos, p.end, 0,
+			       &size);
 	err = provide_locked(img, &p, size, keep_size);
 	rangelock_drop(&img->ranges, &hold);
 	return err == -EOPNOTSUPP ? err : image_changed(img, err);

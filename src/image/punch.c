@@ -31,7 +31,7 @@ static int punch_locked(struct image *img, uint64_t pos, uint64_t end,
 int image_punch(struct image *img, img_off pos, uint64_t len)
 {
 	struct rangelock_hold hold;
-	uint64_t size, end;
+	uint64_t size = 0, end;
 	int err = image_may_write(img);
 
 	if (err)
@@ -40,7 +40,8 @@ int image_punch(struct image *img, img_off pos, uint64_t len)
 		end = UINT64_MAX;
 	if (!len || pos.v >= image_size(img))
 		return 0;
-	image_lock_range(img, &hold, RANGELOCK_CHANGE, pos.v, end, &size);
+	(void)image_lock_range(img, &hold, RANGELOCK_CHANGE, pos.v, end, 0,
+			       &size);
 	end = u64_min(end, size);
 	if (pos.v < end)
 		err = punch_locked(img, pos.v, end, size);

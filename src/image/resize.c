@@ -28,14 +28,15 @@ static int shrink_locked(struct image *img, uint64_t size)
 int image_truncate(struct image *img, uint64_t size)
 {
 	struct rangelock_hold hold;
-	uint64_t old;
+	uint64_t old = 0;
 	int err = image_may_write(img);
 
 	if (err)
 		return err;
 	if (size > hostfile_max_size(img->hf))
 		return -EFBIG;
-	image_lock_range(img, &hold, RANGELOCK_CHANGE, size, UINT64_MAX, &old);
+	(void)image_lock_range(img, &hold, RANGELOCK_CHANGE, size, UINT64_MAX,
+			       0, &old);
 	if (size > old)
 		err = image_zero_mapped(img, old, size);
 	else

@@ -18,7 +18,7 @@ static int seek_to(struct image *img, img_off pos, bool mapped, uint64_t size,
 	while (at < size) {
 		lblk block = lblk_of_img_floor(img_off_at(at), img->bits);
 		struct extent e;
-		int err = image_map_at(img, block, LBLK_END, false, &e);
+		int err = image_map_at(img, block, LBLK_END, 0, &e);
 
 		if (err)
 			return err;

@@ -54,7 +54,7 @@ int image_zero_mapped(struct image *img, uint64_t from, uint64_t to)
 		uint64_t max = ((skip + (to - from) - 1) >> img->bits) + 1;
 		struct extent e;
 		uint64_t n;
-		int err = image_map_at(img, at, max, false, &e);
+		int err = image_map_at(img, at, max, 0, &e);
 
 		if (err)
 			return err;

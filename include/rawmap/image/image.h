@@ -85,7 +85,12 @@ struct image_seg {
 
 #define IMAGE_SEGS 32
 
-enum { IMAGE_NOWAIT = 1 }; /* answer -EAGAIN rather than block or fill */
+/*
+ * Answer -EAGAIN rather than
+ *   NOWAIT    wait for anything, or fill
+ *   TRYLOCK   wait for other I/O to the range; host and device may be waited for
+ */
+enum { IMAGE_NOWAIT = 1, IMAGE_TRYLOCK = 2 };
 
 struct image_io {
 	img_off pos;
@@ -106,7 +111,7 @@ struct image_io {
  * follow, from any thread. A write beyond the end grows the image. The
  * pure-read and pure-overwrite case takes no host lock, allocates nothing and
  * does no I/O.
- * Returns 0, -EAGAIN (only with IMAGE_NOWAIT: hand it to a worker), -EROFS,
+ * Returns 0, -EAGAIN (only with one of @flags: hand it to a worker), -EROFS,
  * -ENOSPC, -EFBIG, -EUCLEAN, -EIO; nothing to end then.
  */
 int image_begin(struct image *img, enum image_op op, img_off pos, uint64_t len,
@@ -122,8 +127,8 @@ int image_end(struct image *img, struct image_io *io, int result);
 
 /*
  * Not to be done after all, as if it had never begun: for an engine that sees
- * only now that it cannot move these bytes. After IMAGE_NOWAIT only, where there
- * is nothing to give back. Never blocks.
+ * only now that it cannot move these bytes. Only where there is nothing to give
+ * back: image_end_blocks() says no. Never blocks.
  */
 void image_cancel(struct image *img, struct image_io *io);
 
