@@ -166,6 +166,23 @@ static int set_nonblocking(int fd)
 	return 0;
 }
 
+static int start_lanes(struct uring *u)
+{
+	int err = workers_start(&u->workers, u->s->threads);
+
+	if (err)
+		return err;
+	err = workers_start(&u->host, 1);
+	if (!err) {
+		err = workers_start(&u->ends, 1);
+		if (err)
+			workers_stop(&u->host);
+	}
+	if (err)
+		workers_stop(&u->workers);
+	return err;
+}
+
 static int serve_with(struct uring *u, int signal_fd)
 {
 	int err;
@@ -175,12 +192,13 @@ static int serve_with(struct uring *u, int signal_fd)
 	u->fd[WATCH_SIGNAL] = signal_fd;
 	err = set_nonblocking(u->fd[WATCH_FUSE]);
 	if (!err)
-		err = workers_start(&u->workers, u->s->threads);
+		err = start_lanes(u);
 	if (err)
 		return err;
 	uring_loop(u);
-	/* Nobody gives them anything any more. */
 	workers_stop(&u->workers);
+	workers_stop(&u->host);
+	workers_stop(&u->ends);
 	return u->res;
 }
 

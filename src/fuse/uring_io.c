@@ -4,12 +4,12 @@
  *
  * Reads and writes go in parts, as image_begin() gives them. All segments of a
  * part are under way together; the next part begins when the last of them is
- * through. What the event thread may not do goes to a worker, from any point
- * between two parts, and stays there:
+ * through. What the event thread may not do is a job for others (uring_jobs.c):
  *
- *   - image_begin() would have to wait, load, or fill
- *   - a segment that does not fit direct I/O, or a partial sector being written
- *   - a write before the guard knows all that it guards
+ *   - to begin a part that would have to wait, load, or fill; it comes back
+ *   - to end a part that has something to publish
+ *   - to move what does not fit direct I/O, a write beside one of a partial
+ *     sector, or one before the guard knows all that it guards
  *   - a flush with something to commit
  *
  * What is replied is what the synchronous calls in engine.c would say.
@@ -24,7 +24,7 @@
 
 /* ---- replies, from both kinds of threads ---- */
 
-static void reply(struct slot *slot)
+void uring_reply(struct slot *slot)
 {
 	if (slot->op == BLKDEV_FLUSH || slot->err)
 		fuse_reply_err(slot->req, -slot->err);
@@ -37,73 +37,8 @@ static void reply(struct slot *slot)
 /* On the event thread: the loop looks for slots at each turn anyway. */
 static void over(struct slot *slot)
 {
-	reply(slot);
+	uring_reply(slot);
 	slots_put(&slot->u->slots, slot);
-}
-
-/* ---- what workers do ---- */
-
-static void work_read(struct slot *slot)
-{
-	ssize_t n = engine_pread(slot->img, slot->buf + slot->done,
-				 slot->size - slot->done,
-				 img_off_add(slot->pos, slot->done));
-
-	if (n < 0)
-		slot->err = (int)n;
-	else
-		slot->done += (size_t)n;
-	reply(slot);
-	uring_put(slot);
-}
-
-/* An error behind the first byte makes it short, as in image_pwrite(). */
-static void work_write(struct slot *slot)
-{
-	struct uring *u = slot->u;
-	ssize_t n = image_pwrite(slot->img, slot->buf + slot->done,
-				 slot->size - slot->done,
-				 img_off_add(slot->pos, slot->done));
-
-	if (n > 0) {
-		slot->done += (size_t)n;
-		/* The guard has been asked, and could tell. */
-		g_atomic_int_set(&u->guard_done, 1);
-	}
-	if (!slot->done && n < 0)
-		slot->err = (int)n;
-	else
-		slot->err = session_changed(u->s, slot->img);
-	reply(slot);
-	uring_put(slot);
-}
-
-static void work_flush(struct slot *slot)
-{
-	slot->err = image_flush(slot->img);
-	reply(slot);
-	uring_put(slot);
-}
-
-static void work_flush_end(struct slot *slot)
-{
-	slot->err = image_flush_end(slot->img, slot->err);
-	reply(slot);
-	uring_put(slot);
-}
-
-/* More than was agreed on: no slot has room for it. */
-static void work_oversized(struct slot *slot)
-{
-	engine_threads.read(slot->u->s, slot->req, slot->img, slot->size,
-			    slot->pos);
-	uring_put(slot);
-}
-
-static void hand_over(struct slot *slot, void (*work)(struct slot *))
-{
-	slot->work = work;
-	workers_add(&slot->u->workers, slot);
 }
 
 /* ---- flushes ---- */
@@ -126,7 +61,7 @@ static void start_flush(struct slot *slot)
 	if (!readonly && image_flush_begin(slot->img))
 		queue_flush(slot);
 	else
-		hand_over(slot, work_flush);
+		uring_job_flush(slot);
 }
 
 static void flush_done(struct slot *slot, int res)
@@ -135,19 +70,21 @@ static void flush_done(struct slot *slot, int res)
 	if (!slot->err && image_flush_try_end(slot->img))
 		over(slot);
 	else
-		hand_over(slot, work_flush_end);
+		uring_job_flush_end(slot);
 }
 
 /* ---- reads and writes ---- */
 
-static bool fits(const struct slot *slot)
+bool uring_fits(const struct slot *slot)
 {
 	const uint8_t *buf = slot->buf + slot->done;
 
 	for (unsigned i = 0; i < slot->io.nseg; i++) {
 		const struct image_seg *seg = &slot->io.seg[i];
 
-		if (seg->kind == IMAGE_SEG_DATA &&
+		if (seg->pad_head || seg->pad_tail)
+			return false;
+		if (seg->kind != IMAGE_SEG_ZERO &&
 		    !filedev_raw_fits(slot->u->dev, buf, seg->len, seg->dev))
 			return false;
 		buf += seg->len;
@@ -215,7 +152,7 @@ static void queue_segments(struct slot *slot)
 	}
 }
 
-/* 0: under way, or there was nothing to move; -EAGAIN: for a worker; -errno */
+/* 0: begun, and nobody has to wait for it; -EAGAIN: a job; -errno */
 static int begin_part(struct slot *slot)
 {
 	enum image_op op = slot->op == BLKDEV_READ ? IMAGE_READ : IMAGE_WRITE;
@@ -224,22 +161,23 @@ static int begin_part(struct slot *slot)
 
 	if (err)
 		return err;
-	if (!fits(slot) || !hold_for_write(slot)) {
+	if (!uring_fits(slot) || !hold_for_write(slot)) {
 		image_cancel(slot->img, &slot->io);
 		return -EAGAIN;
 	}
+	return 0;
+}
+
+static void move_part(struct slot *slot)
+{
 	slot->err = check_guard(slot);
 	if (!slot->err)
 		queue_segments(slot);
-	return 0;
 }
 
 /* False: nothing comes behind it. */
 static bool end_part(struct slot *slot)
 {
-	if (slot->held)
-		filedev_raw_release(slot->u->dev);
-	slot->held = false;
 	slot->err = image_end(slot->img, &slot->io, slot->err);
 	if (slot->err || !slot->io.len)
 		return false;
@@ -258,24 +196,46 @@ static void moved(struct slot *slot)
 		over(slot);
 }
 
+static void part_over(struct slot *slot);
+
 static void go_on(struct slot *slot)
 {
-	do {
-		int err = begin_part(slot);
+	int err = begin_part(slot);
 
-		if (err == -EAGAIN) {
-			hand_over(slot, slot->op == BLKDEV_READ ? work_read
-								: work_write);
-			return;
-		}
-		if (err) {
-			slot->err = err;
-			break;
-		}
-		if (slot->inflight)
-			return;
-	} while (end_part(slot));
-	moved(slot);
+	if (err == -EAGAIN) {
+		uring_job_begin(slot);
+	} else if (err) {
+		slot->err = err;
+		moved(slot);
+	} else {
+		move_part(slot);
+		if (!slot->inflight)
+			part_over(slot);
+	}
+}
+
+static void part_over(struct slot *slot)
+{
+	if (slot->held)
+		filedev_raw_release(slot->u->dev);
+	slot->held = false;
+	if (image_end_blocks(&slot->io))
+		uring_job_end(slot);
+	else if (end_part(slot))
+		go_on(slot);
+	else
+		moved(slot);
+}
+
+void uring_io_begun(struct slot *slot)
+{
+	if (!hold_for_write(slot)) {
+		uring_job_move(slot);
+		return;
+	}
+	move_part(slot);
+	if (!slot->inflight)
+		part_over(slot);
 }
 
 static void xfer_done(struct xfer *x, int res)
@@ -297,12 +257,8 @@ static void xfer_done(struct xfer *x, int res)
 	err = filedev_raw_done(u->dev, slot->op, x->len, res);
 	if (!slot->err)
 		slot->err = err;
-	if (--slot->inflight)
-		return;
-	if (end_part(slot))
-		go_on(slot);
-	else
-		moved(slot);
+	if (!--slot->inflight)
+		part_over(slot);
 }
 
 void uring_io_done(struct xfer *x, int res)
@@ -351,7 +307,7 @@ void uring_read(struct session *s, fuse_req_t req, struct image *img,
 	slot->size = size;
 	slot->pos = pos;
 	if (size > MAX_TRANSFER)
-		hand_over(slot, work_oversized);
+		uring_job_oversized(slot);
 	else if (size)
 		go_on(slot);
 	else
@@ -376,15 +332,4 @@ void uring_write(struct session *s, fuse_req_t req, struct image *img,
 void uring_flush(struct session *s, fuse_req_t req, struct image *img)
 {
 	start_flush(take(s, req, BLKDEV_FLUSH, img));
-}
-
-void uring_put(struct slot *slot)
-{
-	struct uring *u = slot->u;
-	const uint64_t one = 1;
-
-	if (slots_put(&u->slots, slot))
-		while (write(u->wake_fd, &one, sizeof(one)) < 0 &&
-		       errno == EINTR)
-			;
 }

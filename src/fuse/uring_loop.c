@@ -6,7 +6,7 @@
  *
  *   watched        means                          looked at
  *   the requests   the kernel has some            when the last look found none
- *   the eventfd    a worker put a missed slot     always
+ *   the eventfd    a slot was missed, or is back  always
  *   the signalfd   SIGHUP, SIGINT or SIGTERM      always
  *
  * Without a free slot no request is read; the kernel keeps them.
@@ -51,6 +51,32 @@ static void end_with(struct uring *u, int res)
 		u->res = res;
 }
 
+/* ---- from other threads ---- */
+
+static void wake(struct uring *u)
+{
+	const uint64_t one = 1;
+
+	while (write(u->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void uring_put(struct slot *slot)
+{
+	struct uring *u = slot->u;
+
+	if (slots_put(&u->slots, slot))
+		wake(u);
+}
+
+void uring_give_back(struct slot *slot)
+{
+	struct uring *u = slot->u;
+
+	if (slots_give_back(&u->slots, slot))
+		wake(u);
+}
+
 /* ---- requests ---- */
 
 static void work_message(struct slot *slot)
@@ -83,8 +109,7 @@ static void dispatch(struct uring *u, struct slot *slot)
 	struct fuse_buf buf = { .mem = slot->message, .size = slot->len };
 
 	if (!is_for_us(in->opcode)) {
-		slot->work = work_message;
-		workers_add(&u->workers, slot);
+		uring_job_message(slot, work_message);
 		return;
 	}
 	u->current = slot;
@@ -180,7 +205,7 @@ static void seen(struct uring *u, enum watch what)
 		u->readable = true;
 		break;
 	case WATCH_WAKE:
-		/* There is a slot again: the next turn finds it. */
+		/* The next turn finds what there is. */
 		while (read(u->fd[what], &count, sizeof(count)) < 0 &&
 		       errno == EINTR)
 			;
@@ -222,11 +247,26 @@ static void turn(struct uring *u, bool wait)
 	}
 }
 
+static void take_back(struct uring *u)
+{
+	struct slot *slot = slots_take_back(&u->slots);
+
+	while (slot) {
+		struct slot *next = slot->next;
+
+		uring_io_begun(slot);
+		slot = next;
+	}
+}
+
 void uring_loop(struct uring *u)
 {
 	u->readable = true;
 	while (!u->over && !fuse_session_exited(u->s->se)) {
-		bool fed = take_requests(u);
+		bool fed;
+
+		take_back(u);
+		fed = take_requests(u);
 
 		watch(u, WATCH_SIGNAL);
 		watch(u, WATCH_WAKE);
@@ -234,8 +274,15 @@ void uring_loop(struct uring *u)
 			watch(u, WATCH_FUSE);
 		turn(u, (!u->readable || !fed) && !u->over);
 	}
-	for (unsigned what = 0; what < WATCHES; what++)
-		unwatch(u, (enum watch)what);
+	unwatch(u, WATCH_FUSE);
+	unwatch(u, WATCH_SIGNAL);
+	/* Both orders of the next two: what comes back is not free. */
+	while (!slots_all_free(&u->slots)) {
+		take_back(u);
+		watch(u, WATCH_WAKE);
+		turn(u, true);
+	}
+	unwatch(u, WATCH_WAKE);
 	while (u->outstanding)
 		turn(u, true);
 }

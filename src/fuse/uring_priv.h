@@ -5,16 +5,17 @@
  *   engine_uring.c   the ring, from open to close; signals
  *   uring_loop.c     the event thread: requests in, completions back
  *   uring_io.c       one read, write or flush, from request to reply
+ *   uring_jobs.c     the steps of it that may have to wait
  *   uring_slots.c    requests and their memory, a bounded number of them
- *   uring_workers.c  threads for what may have to wait
+ *   uring_workers.c  threads, which such steps queue for
  *
  * A request lives in a slot, and the slot has one owner at a time:
  *
  *   free --> event thread --> kernel (its I/O) --> event thread --> free
- *                 |                                     |
- *                 +----------> a worker's queue <-------+
- *                                     |
- *                                  worker ------------------------> free
+ *               |    ^                                |
+ *               +----|----> a lane's queue <----------+
+ *                    |             |
+ *                    +--------- its thread -----------------------> free
  *
  * The event thread is the one that opened the ring; nobody else touches it. It
  * waits for nothing but the ring: it takes no lock that is held across I/O, or
@@ -22,9 +23,7 @@
  * its range of the image, and the sectors of the source, until the event thread
  * has seen it complete).
  *
- * A worker has no lock when it takes a slot from the queue, and neither has the
- * slot: all workers may be waiting for what the event thread still has to end,
- * none for what is still queued.
+ * Nobody waits for what is queued on the own lane: see uring_jobs.c.
  */
 #ifndef RAWMAP_URING_PRIV_H
 #define RAWMAP_URING_PRIV_H
@@ -77,7 +76,9 @@ struct slots {
 	struct slot *all; /* array */
 	struct mutex lock;
 	struct slot *free; /* guarded by lock; the last one used first */
+	unsigned used;	   /* guarded by lock */
 	bool starved;	   /* guarded by lock: somebody went without */
+	struct slot *back, *back_last; /* guarded by lock: given back */
 };
 
 /* 0 or -ENOMEM. clear: all are free. */
@@ -87,8 +88,17 @@ void slots_clear(struct slots *slots);
 struct slot *slots_get(struct slots *slots);
 /* From any thread. True: somebody has gone without since the last put. */
 bool slots_put(struct slots *slots, struct slot *slot);
+/* Are all of them free? If not, the next put says so. */
+bool slots_all_free(struct slots *slots);
+/*
+ * To the event thread, which is to go on with it. From any thread. True: there
+ * was none yet, so it has to be told.
+ */
+bool slots_give_back(struct slots *slots, struct slot *slot);
+/* All that came back, oldest first, linked; NULL: none. */
+struct slot *slots_take_back(struct slots *slots);
 
-/* Threads, started as they are needed. add and stop: the event thread only. */
+/* A lane: a queue, and threads, started as they are needed. */
 struct workers {
 	struct mutex lock;
 	struct cond wake;
@@ -96,14 +106,15 @@ struct workers {
 	unsigned queued;	   /* guarded by lock */
 	unsigned idle;		   /* guarded by lock */
 	bool stop;		   /* guarded by lock */
-	unsigned n, max;
+	unsigned n, max;	   /* n: guarded by lock */
 	pthread_t *threads;
 };
 
 /* 0, or -errno when not even one can be had; nothing to stop then. */
 int workers_start(struct workers *w, unsigned max);
-void workers_add(struct workers *w, struct slot *slot);
-void workers_stop(struct workers *w); /* behind the last of the queue */
+void workers_add(struct workers *w, struct slot *slot); /* from any thread */
+/* Nothing is queued, and nobody adds any more. */
+void workers_stop(struct workers *w);
 
 enum watch { WATCH_FUSE, WATCH_WAKE, WATCH_SIGNAL, WATCHES };
 
@@ -113,8 +124,8 @@ struct uring {
 	int source;	    /* its descriptor, borrowed */
 	struct io_uring ring;
 	struct slots slots;
-	struct workers workers;
-	int wake_fd;	 /* an eventfd: a worker put a slot that was missed */
+	struct workers workers, host, ends; /* uring_jobs.c */
+	int wake_fd;	 /* an eventfd: a slot was missed, or comes back */
 	gint guard_done; /* atomic: hostfs_guard() needs no lock any more */
 
 	/* The event thread's */
@@ -146,7 +157,32 @@ void uring_flush(struct session *s, fuse_req_t req, struct image *img);
 /* An I/O is over: bytes or -errno. */
 void uring_io_done(struct xfer *x, int res);
 
-/* A worker has done its part: the slot is free, the event thread told. */
+/* A part came back begun; uring_fits() says yes. */
+void uring_io_begun(struct slot *slot);
+
+/* Can the ring move all segments of slot->io? No if one has pads. */
+bool uring_fits(const struct slot *slot);
+
+/* ---- from any thread ---- */
+
+void uring_reply(struct slot *slot);
+/* It is replied to: the slot is free, the event thread told. */
 void uring_put(struct slot *slot);
+/* Begun: the event thread is to move it. */
+void uring_give_back(struct slot *slot);
+
+/* ---- uring_jobs.c: from now on somebody else's ---- */
+
+void uring_job_message(struct slot *slot, void (*work)(struct slot *));
+/* A read of more than a slot has room for. */
+void uring_job_oversized(struct slot *slot);
+/* A flush from its begin on; or, when slot->err says how it went, its end. */
+void uring_job_flush(struct slot *slot);
+void uring_job_flush_end(struct slot *slot);
+/* What of a read or write is not done yet. */
+void uring_job_begin(struct slot *slot);
+/* slot->io was begun: move it; or end it, slot->err says how it went. */
+void uring_job_move(struct slot *slot);
+void uring_job_end(struct slot *slot);
 
 #endif

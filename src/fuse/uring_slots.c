@@ -39,7 +39,9 @@ int slots_init(struct slots *slots, struct uring *u)
 	slots->memory = memory;
 	slots->all = g_new0(struct slot, URING_SLOTS);
 	slots->free = NULL;
+	slots->used = 0;
 	slots->starved = false;
+	slots->back = NULL;
 	mutex_init(&slots->lock);
 	for (unsigned i = 0; i < URING_SLOTS; i++) {
 		struct slot *slot = &slots->all[i];
@@ -68,10 +70,12 @@ struct slot *slots_get(struct slots *slots)
 
 	mutex_lock(&slots->lock);
 	slot = slots->free;
-	if (slot)
+	if (slot) {
 		slots->free = slot->next;
-	else
+		slots->used++;
+	} else {
 		slots->starved = true;
+	}
 	mutex_unlock(&slots->lock);
 	return slot;
 }
@@ -83,8 +87,47 @@ bool slots_put(struct slots *slots, struct slot *slot)
 	mutex_lock(&slots->lock);
 	slot->next = slots->free;
 	slots->free = slot;
+	slots->used--;
 	missed = slots->starved;
 	slots->starved = false;
 	mutex_unlock(&slots->lock);
 	return missed;
+}
+
+bool slots_all_free(struct slots *slots)
+{
+	bool all;
+
+	mutex_lock(&slots->lock);
+	all = !slots->used;
+	if (!all)
+		slots->starved = true;
+	mutex_unlock(&slots->lock);
+	return all;
+}
+
+bool slots_give_back(struct slots *slots, struct slot *slot)
+{
+	bool first;
+
+	slot->next = NULL;
+	mutex_lock(&slots->lock);
+	first = !slots->back;
+	if (first)
+		slots->back = slot;
+	else
+		slots->back_last->next = slot;
+	slots->back_last = slot;
+	mutex_unlock(&slots->lock);
+	return first;
+}
+
+struct slot *slots_take_back(struct slots *slots)
+{
+	struct slot *all;
+
+	mutex_lock(&slots->lock);
+	all = g_steal_pointer(&slots->back);
+	mutex_unlock(&slots->lock);
+	return all;
 }

@@ -38,7 +38,7 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-/* Signals are for the event thread. */
+/* Signals are for the event thread. Under the lock, or before there is another. */
 static int start_one(struct workers *w)
 {
 	sigset_t all, old;
@@ -78,8 +78,6 @@ int workers_start(struct workers *w, unsigned max)
 
 void workers_add(struct workers *w, struct slot *slot)
 {
-	bool more;
-
 	slot->next = NULL;
 	mutex_lock(&w->lock);
 	if (w->last)
@@ -88,13 +86,12 @@ void workers_add(struct workers *w, struct slot *slot)
 		w->first = slot;
 	w->last = slot;
 	w->queued++;
-	more = w->queued > w->idle;
-	cond_signal(&w->wake);
-	mutex_unlock(&w->lock);
-
 	/* Where no more can be had, those there are do it. */
-	if (more && w->n < w->max)
+	if (w->queued > w->idle && w->n < w->max)
 		(void)start_one(w);
+	if (w->idle)
+		cond_signal(&w->wake);
+	mutex_unlock(&w->lock);
 }
 
 void workers_stop(struct workers *w)
