@@ -4,7 +4,8 @@
  *
  * The file device: what opening it (filedev_open.c) decides once, and I/O
  * on it (filedev.c, filedev_range.c, filedev_raw.c) goes by. The overlay: its entries
- * (overlay_entry.c), its face (overlay.c), its write-out (overlay_out.c).
+ * (overlay_entry.c), its face (overlay.c), its write-out (overlay_out.c), its
+ * seals (overlay_seal.c).
  */
 #ifndef RAWMAP_DEV_PRIV_H
 #define RAWMAP_DEV_PRIV_H
@@ -83,7 +84,8 @@ char *filedev_mountpoint(dev_t dev);
 struct overlay_entry {
 	uint64_t block; /* the table's key */
 	uint64_t stamp;
-	GList link; /* in one of the lists; data is the entry */
+	uint64_t seal; /* somebody's word about data; 0: none */
+	GList link;    /* in one of the lists; data is the entry */
 	unsigned tag;
 	bool dirty;
 	uint8_t data[];
@@ -101,6 +103,8 @@ struct overlay {
 	unsigned tag;	     /* guarded by lock */
 	uint64_t stamp;	     /* guarded by lock: the last one given */
 };
+
+extern const struct blkdev_ops overlay_ops;
 
 static inline struct overlay *overlay_of(struct blkdev *dev)
 {

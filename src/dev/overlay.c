@@ -5,6 +5,7 @@
  *   entry   list     invariant
  *   clean   clean    equals the lower device; oldest use last, at most clean_max
  *   dirty   dirty    differs, or did when it was written; never evicted
+ *   sealed  either   holds the bytes that were sealed (overlay_seal.c)
  *
  * Each change of an entry's content or tag gives it a new stamp, so that a
  * write-out (overlay_out.c), which lets go of the mutex while the target works,
@@ -154,6 +155,8 @@ static void change(struct overlay *ov, struct overlay_entry *e, const void *buf,
 		tag = e->tag;
 	if (same && tag == e->tag)
 		return;
+	if (!same)
+		e->seal = 0;
 	memcpy(e->data + p->start, buf, p->len);
 	overlay_entry_set_dirty(ov, e, tag);
 }
@@ -258,7 +261,7 @@ static void overlay_close(struct blkdev *dev)
 }
 
 /* No discard: the lower device shines through only by overlay_drop(). */
-static const struct blkdev_ops overlay_ops = {
+const struct blkdev_ops overlay_ops = {
 	.name = "overlay",
 	.pread = overlay_pread,
 	.pwrite = overlay_pwrite,

@@ -152,6 +152,7 @@ static void push_entry(struct overlay *ov, const struct overlay_entry *from)
 		overlay_entry_insert(ov, e, true);
 	}
 	memcpy(e->data, from->data, ov->block_size);
+	e->seal = from->seal;
 	overlay_entry_set_dirty(ov, e, from->tag);
 }
 

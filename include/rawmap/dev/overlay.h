@@ -18,6 +18,12 @@
  * Clean entries are a read cache, bounded by the limit of overlay_new(); long
  * reads pass it by.
  *
+ * Who puts a block may seal it: leave a number there that is his word about
+ * these very bytes, such as that he has checked them. The seal is broken by the
+ * first byte that changes, and goes away with the entry; overlay_push() takes
+ * it along. What was read from a device that is no overlay never has one, however
+ * often it is read.
+ *
  * blkdev_flush() on it is 0 and does nothing: what is kept becomes durable
  * where its owner writes it. blkdev_discard() is -EOPNOTSUPP.
  *
@@ -57,6 +63,15 @@ void overlay_set_tag(struct overlay *ov, unsigned tag);
 int overlay_get_block(struct overlay *ov, pblk block, void *buf);
 int overlay_put_block(struct overlay *ov, pblk block, const void *buf,
 		      unsigned tag);
+
+/*
+ * The same with a seal, any number but 0. get says which one the content has:
+ * here, or in the overlay that is the lower device; 0: none. Return the same.
+ */
+int overlay_get_sealed(struct overlay *ov, pblk block, void *buf,
+		       uint64_t *ret_seal);
+int overlay_put_sealed(struct overlay *ov, pblk block, const void *buf,
+		       unsigned tag, uint64_t seal);
 
 bool overlay_is_dirty(struct overlay *ov, pblk block);
 size_t overlay_dirty_count(struct overlay *ov);
