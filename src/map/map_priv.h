@@ -7,6 +7,7 @@
  *	build.c   chunks out of loaded extents
  *	index.c   the sorted array of chunks: split, merge, evict, account
  *	check.c   the invariants
+ *	near.c    the runs next to a block
  *	extmap.c  the contract: locks, then one of the above
  *
  * Positions are plain uint64_t here: there is one unit only, the image block,

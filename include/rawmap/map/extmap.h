@@ -57,6 +57,15 @@ bool extmap_lookup(struct extmap *map, lblk at, uint64_t max,
 		   struct extent *ret);
 
 /*
+ * The run next to @at, for who looks for a place near a file's other blocks:
+ * the last one that starts before it; where the file has none there, the first
+ * one behind; where it has none at all, a HOLE of no blocks. *ret starts where
+ * the run does, or a part of it. On false the map does not know enough. Does not
+ * count as a lookup.
+ */
+bool extmap_near(struct extmap *map, lblk at, struct extent *ret);
+
+/*
  * Make [start, start + len) known: the @n extents (sorted, disjoint, MAPPED or
  * UNWRITTEN, may reach beyond the range: they are cut) and holes between them.
  * Where extents overlap all the same, the first has the block. phys is less

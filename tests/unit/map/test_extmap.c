@@ -275,6 +275,76 @@ START_TEST(set_records_nothing_where_nothing_is_known)
 }
 END_TEST
 
+static void expect_near(uint64_t at, enum extent_state state, uint64_t start,
+			uint64_t phys)
+{
+	struct extent e;
+
+	ck_assert(extmap_near(map, lblk_at(at), &e));
+	ck_assert_int_eq(e.state, state);
+	if (state == EXTENT_HOLE) {
+		ck_assert_uint_eq(e.len, 0);
+		return;
+	}
+	ck_assert_uint_eq(e.start.v, start);
+	ck_assert_uint_eq(e.phys.v, phys);
+}
+
+START_TEST(near_is_the_run_before_and_else_the_one_behind)
+{
+	struct extent v[] = {
+		run(EXTENT_MAPPED, 12, 3, 500),
+		run(EXTENT_UNWRITTEN, 20, 2, 600),
+	};
+
+	extmap_load(map, lblk_at(0), 100, v, G_N_ELEMENTS(v));
+	expect_near(0, EXTENT_MAPPED, 12, 500);
+	expect_near(12, EXTENT_MAPPED, 12, 500);
+	expect_near(13, EXTENT_MAPPED, 12, 500);
+	expect_near(19, EXTENT_MAPPED, 12, 500);
+	expect_near(99, EXTENT_UNWRITTEN, 20, 600);
+	ck_assert_uint_eq(stats().hits + stats().misses, 0);
+}
+END_TEST
+
+START_TEST(nothing_is_near_in_a_file_without_blocks)
+{
+	extmap_load(map, lblk_at(0), LBLK_END, NULL, 0);
+	expect_near(77, EXTENT_HOLE, 0, 0);
+}
+END_TEST
+
+START_TEST(near_is_unknown_behind_a_gap)
+{
+	struct extent e = run(EXTENT_HOLE, 1, 1, 1);
+
+	ck_assert(!extmap_near(map, lblk_at(5), &e));
+	load_one(0, 5, 500);
+	extmap_load(map, lblk_at(10), 10, NULL, 0);
+	ck_assert(!extmap_near(map, lblk_at(7), &e));
+	ck_assert(!extmap_near(map, lblk_at(12), &e));
+	ck_assert(!extmap_near(map, lblk_at(LBLK_END), &e));
+	ck_assert_uint_eq(e.start.v, 1);
+	/* Nothing before, and not known how it goes on. */
+	extmap_drop_all(map);
+	extmap_load(map, lblk_at(0), 10, NULL, 0);
+	ck_assert(!extmap_near(map, lblk_at(5), &e));
+}
+END_TEST
+
+START_TEST(near_looks_across_chunks)
+{
+	load_one(0, 5, 500);
+	extmap_load(map, lblk_at(5), LBLK_END - 5, NULL, 0);
+	extmap_pin(map, lblk_at(1000), 10);
+	extmap_pin(map, lblk_at(2000), 10);
+	expect_near(3000, EXTENT_MAPPED, 0, 500);
+	load_fragments(4000, 2000);
+	expect_near(3999, EXTENT_MAPPED, 0, 500);
+	expect_near(7999, EXTENT_MAPPED, 7998, 1000 + 4000 + 1999);
+}
+END_TEST
+
 START_TEST(drop_forgets_a_part)
 {
 	load_one(0, 30, 100);
@@ -304,6 +374,10 @@ static const TTest **const tests[] = {
 	&set_punches_the_middle,
 	&set_turns_unwritten_into_written,
 	&set_records_nothing_where_nothing_is_known,
+	&near_is_the_run_before_and_else_the_one_behind,
+	&nothing_is_near_in_a_file_without_blocks,
+	&near_is_unknown_behind_a_gap,
+	&near_looks_across_chunks,
 	&drop_forgets_a_part,
 };
 

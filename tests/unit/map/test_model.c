@@ -171,6 +171,35 @@ static bool fits(const struct world *w, const struct extent *e, unsigned i,
 	       !same(&w->block[i + k], e, k);
 }
 
+/* What extmap_near() says of block @i of what the model knows. */
+static void verify_near(const struct world *w, unsigned i)
+{
+	const struct block *b = w->block;
+	unsigned left = i, right = i, at;
+	bool known, found;
+	struct extent e;
+
+	while (left && b[left - 1].known && b[left - 1].state == EXTENT_HOLE)
+		left--;
+	while (right < w->n && b[right].known && b[right].state == EXTENT_HOLE)
+		right++;
+	found = left && b[left - 1].known;
+	at = found ? left - 1 : right;
+	known = b[i].known && (found || (!left && !w->base && right < w->n &&
+					 b[right].known));
+	if (!extmap_near(w->map, lblk_at(w->base + i), &e)) {
+		if (known && w->exact && !w->pins)
+			ck_abort_msg("what is near %u is forgotten", i);
+		return;
+	}
+	if (!known || e.start.v > w->base + at ||
+	    extent_end(&e) <= w->base + at || e.state != b[at].state ||
+	    e.phys.v + (w->base + at - e.start.v) != b[at].phys ||
+	    (found ? e.start.v >= w->base + i : e.start.v < w->base + i))
+		ck_abort_msg("%" G_GUINT64_FORMAT " is not near %u", e.start.v,
+			     i);
+}
+
 static void verify(struct world *w)
 {
 	g_autofree char *wrong = extmap_check(w->map);
@@ -185,6 +214,7 @@ static void verify(struct world *w)
 		if (extmap_lookup(w->map, lblk_at(w->base + i), max, &e)) {
 			if (!fits(w, &e, i, max))
 				ck_abort_msg("wrong answer at %u", i);
+			verify_near(w, i);
 			continue;
 		}
 		if (b->known && (w->exact || b->pinned))
