@@ -35,20 +35,39 @@ unsigned extnode_capacity(size_t size);
 
 /* NULL, or what is wrong with these @size bytes; @ret is initialised. */
 const char *extnode_parse(const void *raw, size_t size, struct extnode *ret);
+/* What the root's header says; false: it makes no sense. */
+bool extnode_root_depth(struct hostfile *hf, unsigned *ret);
 /* All @size bytes; no checksum. */
 void extnode_build(const struct extnode *node, void *raw, size_t size);
 
 /*
  * Read and check a node; @ret is initialised, and the caller's to clear on an
- * error too. A child must lie at @depth within the logical [@low, @high).
+ * error too. A child must lie at @depth within the logical [@low, @high). Of a
+ * block that extnode_write() made and that never left memory, checksum and
+ * targets are known to be good; extnode_verify() looks at them all the same.
  * Return 0, -EUCLEAN (said once), -EIO.
  */
 int extnode_read_root(struct hostfile *hf, struct extnode *ret);
 int extnode_read(struct hostfile *hf, pblk block, unsigned depth, uint64_t low,
 		 uint64_t high, struct extnode *ret);
-/* With its checksum. Returns 0, -EIO. */
+int extnode_verify(struct hostfile *hf, pblk block, unsigned depth,
+		   uint64_t low, uint64_t high, struct extnode *ret);
+/*
+ * With its checksum. Every entry comes from a node that was read, or its blocks
+ * from the allocator, which gives out none of the zones: that is what the next
+ * reader believes. Returns 0, -EIO.
+ */
 int extnode_write(struct hostfile *hf, pblk block, const struct extnode *node);
 void extnode_write_root(struct hostfile *hf, const struct extnode *node);
+
+/* ---- extsum.c ---- */
+
+/*
+ * The checksum in a block whose header is sane: set it, look at it. A host
+ * without the feature has none, and it is always right.
+ */
+void extnode_sum_set(const struct hostfile *hf, void *raw);
+bool extnode_sum_is_right(const struct hostfile *hf, const void *raw);
 
 /* ---- extcut.c ---- */
 
@@ -100,9 +119,10 @@ int edit_descend(struct edit *ed, uint64_t at);
 /*
  * Plan the whole change: @leaf is what the leaf shall hold; @at_end: what is new
  * in it stands behind all others. Takes every block that it needs (ed->fresh);
- * after an error the caller gives them back. Returns 0, -ENOSPC, -EUCLEAN, -EIO.
+ * after an error the caller gives them back. Nobody changes @leaf any more; the
+ * plan refers to it. Returns 0, -ENOSPC, -EUCLEAN, -EIO.
  */
-int edit_plan(struct edit *ed, const GArray *leaf, bool at_end);
+int edit_plan(struct edit *ed, GArray *leaf, bool at_end);
 
 bool extnode_same(const GArray *a, const GArray *b);
 

@@ -13,23 +13,28 @@ static uint64_t max_len(enum extent_state state)
 	return state == EXTENT_UNWRITTEN ? EXT_UNWRITTEN_MAX : EXT_MAPPED_MAX;
 }
 
-static void append(GArray *list, const struct extent *e)
-{
-	struct extent *last;
+/* What becomes of a leaf: there is room for all of it. */
+struct list {
+	struct extent *v;
+	unsigned n;
+};
 
-	if (list->len) {
-		last = extnode_at(list, list->len - 1);
-		if (last->state == e->state && extent_end(last) == e->start.v &&
+static inline void append(struct list *list, const struct extent *e)
+{
+	if (list->n) {
+		struct extent *last = &list->v[list->n - 1];
+
+		if (extent_end(last) == e->start.v && last->state == e->state &&
 		    last->phys.v + last->len == e->phys.v &&
 		    last->len + e->len <= max_len(e->state)) {
 			last->len += e->len;
 			return;
 		}
 	}
-	g_array_append_vals(list, e, 1);
+	list->v[list->n++] = *e;
 }
 
-static void append_pieces(GArray *list, const struct extent *e)
+static void append_pieces(struct list *list, const struct extent *e)
 {
 	struct extent piece = *e;
 	uint64_t left = e->len;
@@ -57,7 +62,8 @@ static struct extent part(const struct extent *o, uint64_t start, uint64_t end)
 	};
 }
 
-bool extcut_apply(const GArray *old, const struct extent *e, GArray *ret,
+/* Fills @ret; otherwise extcut_apply(). */
+static bool apply(const GArray *old, const struct extent *e, struct list *ret,
 		  GArray *freed)
 {
 	uint64_t start = e->start.v, end = extent_end(e);
@@ -84,9 +90,24 @@ bool extcut_apply(const GArray *old, const struct extent *e, GArray *ret,
 		}
 	}
 	if (i == old->len)
-		return ret->len &&
-		       extent_end(extnode_at(ret, ret->len - 1)) <= end;
+		return ret->n && extent_end(&ret->v[ret->n - 1]) <= end;
 	for (; i < old->len; i++)
 		append(ret, extnode_at(old, i));
 	return false;
+}
+
+bool extcut_apply(const GArray *old, const struct extent *e, GArray *ret,
+		  GArray *freed)
+{
+	struct list list = { 0 };
+	uint64_t pieces = 1; /* one of the old may be cut in two */
+	bool at_end;
+
+	if (e->state != EXTENT_HOLE)
+		pieces += e->len / max_len(e->state) + 1;
+	g_array_set_size(ret, old->len + (guint)pieces);
+	list.v = extnode_at(ret, 0);
+	at_end = apply(old, e, &list, freed);
+	g_array_set_size(ret, list.n);
+	return at_end;
 }

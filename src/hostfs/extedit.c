@@ -166,12 +166,10 @@ int exttree_set(struct hostfile *hf, const struct extent *e, GArray *freed,
  */
 uint64_t exttree_worst(struct hostfile *hf, uint64_t len)
 {
-	struct extnode root;
 	uint64_t edits = len / EXT_UNWRITTEN_MAX + 1;
-	uint64_t depth = EXT_DEPTH_MAX;
+	unsigned root, depth = EXT_DEPTH_MAX;
 
-	if (!extnode_parse(hostfile_inode(hf)->i_block, EXT_ROOT_BYTES, &root))
-		depth = MIN(root.depth + 1, EXT_DEPTH_MAX);
-	extnode_clear(&root);
+	if (extnode_root_depth(hf, &root))
+		depth = MIN(root + 1, EXT_DEPTH_MAX);
 	return edits * (2 * depth + 1);
 }

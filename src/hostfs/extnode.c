@@ -66,35 +66,43 @@ static struct extent parse_index(const struct ext3_extent_idx *raw)
 	};
 }
 
-static const char *parse_entries(const uint8_t *raw, unsigned n,
-				 struct extnode *ret)
+static const char *parse_leaf(const struct ext3_extent *raw, unsigned n,
+			      struct extent *ret)
 {
 	uint64_t end = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		const void *at = raw + ENTRY_BYTES * (i + 1);
-		struct extent e = ret->depth ? parse_index(at)
-					     : parse_extent(at);
-
-		if (!ret->depth && !e.len)
+		ret[i] = parse_extent(&raw[i]);
+		if (!ret[i].len)
 			return "an extent of no blocks";
-		if (e.start.v < end)
+		if (ret[i].start.v < end)
 			return "extents out of order";
-		end = e.start.v + (ret->depth ? 1 : e.len);
+		end = extent_end(&ret[i]);
 		if (end > LBLK_END + 1)
 			return "an extent beyond the largest file";
-		g_array_append_val(ret->entries, e);
 	}
 	return NULL;
 }
 
-const char *extnode_parse(const void *raw, size_t size, struct extnode *ret)
+static const char *parse_inner(const struct ext3_extent_idx *raw, unsigned n,
+			       struct extent *ret)
 {
-	const struct ext3_extent_header *eh = raw;
+	for (unsigned i = 0; i < n; i++) {
+		ret[i] = parse_index(&raw[i]);
+		if (i && ret[i].start.v <= ret[i - 1].start.v)
+			return "extents out of order";
+	}
+	return NULL;
+}
+
+/* @ret's fields but the entries; *ret_n: how many there are. */
+static const char *parse_header(const struct ext3_extent_header *eh,
+				size_t size, struct extnode *ret,
+				unsigned *ret_n)
+{
 	unsigned n = ext2fs_le16_to_cpu(eh->eh_entries);
 	unsigned max = ext2fs_le16_to_cpu(eh->eh_max);
 
-	extnode_init(ret);
 	if (ext2fs_le16_to_cpu(eh->eh_magic) != EXT3_EXT_MAGIC)
 		return "no extent header";
 	if (!max || max > extnode_capacity(size) || n > max)
@@ -105,7 +113,37 @@ const char *extnode_parse(const void *raw, size_t size, struct extnode *ret)
 	ret->generation = ext2fs_le32_to_cpu(eh->eh_generation);
 	if (ret->depth && !n)
 		return "an index node without entries";
-	return parse_entries(raw, n, ret);
+	*ret_n = n;
+	return NULL;
+}
+
+const char *extnode_parse(const void *raw, size_t size, struct extnode *ret)
+{
+	const struct ext3_extent_header *eh = raw;
+	const char *wrong;
+	struct extent *e;
+	unsigned n;
+
+	extnode_init(ret);
+	wrong = parse_header(eh, size, ret, &n);
+	if (wrong || !n)
+		return wrong;
+	g_array_set_size(ret->entries, n);
+	e = extnode_at(ret->entries, 0);
+	return ret->depth ? parse_inner((const void *)(eh + 1), n, e)
+			  : parse_leaf((const void *)(eh + 1), n, e);
+}
+
+bool extnode_root_depth(struct hostfile *hf, unsigned *ret)
+{
+	const void *raw = hostfile_inode(hf)->i_block;
+	struct extnode root;
+	unsigned n;
+
+	if (parse_header(raw, EXT_ROOT_BYTES, &root, &n))
+		return false;
+	*ret = root.depth;
+	return true;
 }
 
 static void build_extent(const struct extent *e, struct ext3_extent *raw)
@@ -188,12 +226,14 @@ int extnode_read_root(struct hostfile *hf, struct extnode *ret)
 	return wrong ? hostfile_corrupt(hf, pblk_at(0), wrong) : 0;
 }
 
-int extnode_read(struct hostfile *hf, pblk block, unsigned depth, uint64_t low,
-		 uint64_t high, struct extnode *ret)
+static int read_node(struct hostfile *hf, pblk block, unsigned depth,
+		     uint64_t low, uint64_t high, bool believe,
+		     struct extnode *ret)
 {
 	struct hostfs *fs = hf->fs;
 	g_autofree void *raw = g_malloc(fs->block_size);
 	const char *wrong;
+	bool made;
 	int err;
 
 	extnode_init(ret);
@@ -201,32 +241,42 @@ int extnode_read(struct hostfile *hf, pblk block, unsigned depth, uint64_t low,
 		return hostfile_corrupt(hf, block,
 					"an extent node that lies "
 					"in the filesystem's own blocks");
-	err = meta_read(fs, block, raw);
+	err = meta_read_node(fs, hf->ino, block, raw, &made);
 	if (err)
 		return err;
 	/* The header first: it says where the checksum lies. */
 	extnode_clear(ret);
 	wrong = extnode_parse(raw, fs->block_size, ret);
-	if (!wrong && !ext2fs_extent_block_csum_verify(fs->fs, hf->ino, raw))
+	made = made && believe;
+	if (!wrong && !made && !extnode_sum_is_right(hf, raw))
 		wrong = "a wrong checksum in an extent node";
 	if (!wrong)
 		wrong = check_place(ret, depth, low, high);
-	if (!wrong)
+	if (!wrong && !made)
 		wrong = check_targets(fs, ret);
 	return wrong ? hostfile_corrupt(hf, block, wrong) : 0;
+}
+
+int extnode_read(struct hostfile *hf, pblk block, unsigned depth, uint64_t low,
+		 uint64_t high, struct extnode *ret)
+{
+	return read_node(hf, block, depth, low, high, true, ret);
+}
+
+int extnode_verify(struct hostfile *hf, pblk block, unsigned depth,
+		   uint64_t low, uint64_t high, struct extnode *ret)
+{
+	return read_node(hf, block, depth, low, high, false, ret);
 }
 
 int extnode_write(struct hostfile *hf, pblk block, const struct extnode *node)
 {
 	struct hostfs *fs = hf->fs;
 	g_autofree void *raw = g_malloc(fs->block_size);
-	errcode_t code;
 
 	extnode_build(node, raw, fs->block_size);
-	code = ext2fs_extent_block_csum_set(fs->fs, hf->ino, raw);
-	if (code)
-		return errcode_to_errno(code);
-	return meta_write(fs, block, raw);
+	extnode_sum_set(hf, raw);
+	return meta_write_node(fs, hf->ino, block, raw);
 }
 
 void extnode_write_root(struct hostfile *hf, const struct extnode *node)

@@ -98,18 +98,19 @@ int edit_descend(struct edit *ed, uint64_t at)
 	return 0;
 }
 
+static bool same_entry(const struct extent *x, const struct extent *y)
+{
+	return x->start.v == y->start.v && x->len == y->len &&
+	       x->phys.v == y->phys.v && x->state == y->state;
+}
+
 bool extnode_same(const GArray *a, const GArray *b)
 {
 	if (a->len != b->len)
 		return false;
-	for (unsigned i = 0; i < a->len; i++) {
-		const struct extent *x = extnode_at(a, i);
-		const struct extent *y = extnode_at(b, i);
-
-		if (x->start.v != y->start.v || x->len != y->len ||
-		    x->phys.v != y->phys.v || x->state != y->state)
+	for (unsigned i = 0; i < a->len; i++)
+		if (!same_entry(extnode_at(a, i), extnode_at(b, i)))
 			return false;
-	}
 	return true;
 }
 
@@ -125,11 +126,23 @@ static int take_block(struct edit *ed, pblk *ret)
 	return err;
 }
 
+/* Shared when it is all of them. */
+static GArray *part_of(GArray *entries, unsigned from, unsigned n)
+{
+	GArray *ret;
+
+	if (n == entries->len)
+		return g_array_ref(entries);
+	ret = g_array_sized_new(FALSE, FALSE, sizeof(struct extent), n);
+	return g_array_append_vals(ret, extnode_at(entries, from), n);
+}
+
 /*
  * Plan one node with @n of @entries from @from; @old is the level whose block
- * it inherits, or NULL. Its index entry is appended to @up.
+ * it inherits, or NULL. Its index entry is appended to @up. Nobody changes
+ * @entries any more.
  */
-static int plan_node(struct edit *ed, struct level *old, const GArray *entries,
+static int plan_node(struct edit *ed, struct level *old, GArray *entries,
 		     unsigned from, unsigned n, unsigned depth, GArray *up)
 {
 	struct planned p = { .fresh = true };
@@ -151,11 +164,11 @@ static int plan_node(struct edit *ed, struct level *old, const GArray *entries,
 		p.block = old->block;
 		p.before = &old->node;
 	}
-	extnode_init(&p.node);
-	p.node.depth = depth;
-	if (old)
-		p.node.generation = old->node.generation;
-	g_array_append_vals(p.node.entries, extnode_at(entries, from), n);
+	p.node = (struct extnode){
+		.depth = depth,
+		.generation = old ? old->node.generation : 0,
+		.entries = part_of(entries, from, n),
+	};
 	g_array_append_val(ed->planned, p);
 
 	index = (struct extent){
@@ -171,8 +184,8 @@ static int plan_node(struct edit *ed, struct level *old, const GArray *entries,
  * Plan the nodes that take the place of the one at level @l. @at_end: what
  * grew is the end of the file, so the left node stays full.
  */
-static int plan_level(struct edit *ed, unsigned l, const GArray *entries,
-		      bool at_end, GArray *up)
+static int plan_level(struct edit *ed, unsigned l, GArray *entries, bool at_end,
+		      GArray *up)
 {
 	struct level *lv = &ed->level[l];
 	unsigned cap = extnode_capacity(ed->hf->fs->block_size);
@@ -190,6 +203,13 @@ static int plan_level(struct edit *ed, unsigned l, const GArray *entries,
 		err = plan_node(ed, NULL, entries, left, n - left,
 				lv->node.depth, up);
 	return err;
+}
+
+/* Does the one that led down stay what it is? Then so does all above it. */
+static bool child_stays(const struct level *lv, const GArray *up)
+{
+	return up->len == 1 && same_entry(extnode_at(up, 0),
+					  extnode_at(lv->node.entries, lv->at));
 }
 
 /* @lv's entries with the one that led down replaced by @up. */
@@ -218,8 +238,8 @@ static int plan_growth(struct edit *ed)
 	if (err)
 		return err;
 	ed->root.depth++;
-	g_array_set_size(all, 0);
-	g_array_append_vals(all, up->data, up->len);
+	ed->root.entries = g_steal_pointer(&up);
+	g_array_unref(all);
 	return 0;
 }
 
@@ -274,9 +294,9 @@ static int plan_shrink(struct edit *ed)
 	return 0;
 }
 
-int edit_plan(struct edit *ed, const GArray *leaf, bool at_end)
+int edit_plan(struct edit *ed, GArray *leaf, bool at_end)
 {
-	g_autoptr(GArray) entries = g_array_copy((GArray *)leaf);
+	g_autoptr(GArray) entries = g_array_ref(leaf);
 	unsigned cap = extnode_capacity(ed->hf->fs->block_size);
 
 	at_end = at_end && ed->right_edge;
@@ -289,10 +309,10 @@ int edit_plan(struct edit *ed, const GArray *leaf, bool at_end)
 
 		if (err)
 			return err;
+		if (child_stays(parent, up))
+			return 0;
 		g_array_unref(entries);
 		entries = with_children(parent, up);
-		if (extnode_same(entries, parent->node.entries))
-			return 0;
 	}
 	ed->root_changed = true;
 	ed->root = (struct extnode){

@@ -31,8 +31,8 @@ static void check_child(struct walk *w, const struct extent *index,
 			unsigned depth, uint64_t high)
 {
 	struct extnode child;
-	int err = extnode_read(w->hf, index->phys, depth, index->start.v, high,
-			       &child);
+	int err = extnode_verify(w->hf, index->phys, depth, index->start.v,
+				 high, &child);
 
 	use_blocks(w, index->phys, 1);
 	if (err)

@@ -283,6 +283,16 @@ int meta_read(struct hostfs *fs, pblk block, void *buf);
  */
 int meta_write(struct hostfs *fs, pblk block, const void *buf);
 /*
+ * The same for a node of an extent tree. It is sealed (overlay.h) with its
+ * inode's number, which says: extnode_write() made these bytes for that tree,
+ * with their checksum, and everything that they point to was checked against
+ * the zones. *ret_made: the block has such a seal; otherwise nothing is known.
+ */
+int meta_read_node(struct hostfs *fs, ext2_ino_t ino, pblk block, void *buf,
+		   bool *ret_made);
+int meta_write_node(struct hostfs *fs, ext2_ino_t ino, pblk block,
+		    const void *buf);
+/*
  * A new tree block near @goal: reserved and published, known as new. Reaches
  * into root's reserve. Returns 0, -ENOSPC, -EUCLEAN, -EIO.
  */

@@ -5,7 +5,10 @@
  * file ends up in order. The first that there is decides:
  *
  *   the run reserved before in the same fill, the left neighbour, the right
- *   neighbour (all of one leaf), the first group of the inode's flex group.
+ *   neighbour, the first group of the inode's flex group.
+ *
+ * The cache mostly knows the neighbours of a hole that was looked up in it. Where
+ * it does not, those in the hole's leaf on disk will do.
  *
  * Blocks are taken only while the tree blocks that entering them may need can
  * be promised as well.
@@ -129,6 +132,19 @@ static int goal_from_leaf(struct hostfile *hf, uint64_t at, bool *ret_found,
 	return 0;
 }
 
+/* The same from the cache; false: it does not know enough. */
+static bool goal_from_cache(struct hostfile *hf, uint64_t at, bool *ret_found,
+			    uint64_t *ret)
+{
+	struct extent e;
+
+	if (!extmap_near(hf->map, lblk_at(at), &e))
+		return false;
+	*ret_found = e.state != EXTENT_HOLE &&
+		     (from_left(&e, at, ret) || from_right(&e, at, ret));
+	return true;
+}
+
 static int find_goal(struct hostfile *hf, const struct fill *fill, uint64_t at,
 		     pblk *ret)
 {
@@ -136,15 +152,11 @@ static int find_goal(struct hostfile *hf, const struct fill *fill, uint64_t at,
 		(const struct ext2_super_block *)hf->fs->fs->super;
 	uint64_t end = ext2fs_blocks_count(hf->fs->fs->super), goal = 0;
 	bool found = false;
-	struct extent left;
 	int err;
 
 	if (fill && fill->n)
 		found = from_left(&fill->runs[fill->n - 1], at, &goal);
-	if (!found && at && extmap_lookup(hf->map, lblk_at(at - 1), 1, &left) &&
-	    left.state != EXTENT_HOLE)
-		found = from_left(&left, at, &goal);
-	if (!found) {
+	if (!found && !goal_from_cache(hf, at, &found, &goal)) {
 		err = goal_from_leaf(hf, at, &found, &goal);
 		if (err)
 			return err;

@@ -21,13 +21,35 @@ int meta_read(struct hostfs *fs, pblk block, void *buf)
 	return overlay_get_block(fs->meta, block, buf);
 }
 
+int meta_read_node(struct hostfs *fs, ext2_ino_t ino, pblk block, void *buf,
+		   bool *ret_made)
+{
+	uint64_t seal;
+	int err = overlay_get_sealed(fs->meta, block, buf, &seal);
+
+	if (!err)
+		*ret_made = seal == ino;
+	return err;
+}
+
+static enum tx_tag tag_of(struct hostfs *fs, pblk block)
+{
+	return meta_is_new(fs, block) ? TX_FIRST : TX_SECOND;
+}
+
 int meta_write(struct hostfs *fs, pblk block, const void *buf)
 {
-	enum tx_tag tag = meta_is_new(fs, block) ? TX_FIRST : TX_SECOND;
-
 	if (hostfs_owns(fs, block, 1))
 		return -EUCLEAN;
-	return overlay_put_block(fs->meta, block, buf, tag);
+	return overlay_put_block(fs->meta, block, buf, tag_of(fs, block));
+}
+
+int meta_write_node(struct hostfs *fs, ext2_ino_t ino, pblk block,
+		    const void *buf)
+{
+	if (hostfs_owns(fs, block, 1))
+		return -EUCLEAN;
+	return overlay_put_sealed(fs->meta, block, buf, tag_of(fs, block), ino);
 }
 
 int meta_alloc(struct hostfs *fs, pblk goal, pblk *ret)

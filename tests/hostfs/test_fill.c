@@ -110,6 +110,24 @@ START_TEST(fills_reserved_in_any_order_lie_in_file_order)
 }
 END_TEST
 
+START_TEST(a_hole_that_the_cache_forgot_finds_its_neighbours)
+{
+	struct maprig *rig = maprig_new(kinds[_i], 8 * MIB, 4000);
+	struct extent hole = hole_at(3005, 1);
+	struct fill fill = { 0 };
+	uint64_t first;
+
+	ck_assert_int_eq(maprig_write(rig, 3000, 2), 0);
+	first = maprig_look(rig, 3000, 1).phys.v;
+	extmap_drop_all(hostfile_map(rig->hf));
+	ck_assert_int_eq(hostfile_reserve(rig->hf, &hole, &fill), 0);
+	ck_assert_uint_eq(fill.runs[0].phys.v, first + 5);
+	hostfile_unreserve(rig->hf, &fill);
+	maprig_judge(rig);
+	maprig_free(rig);
+}
+END_TEST
+
 START_TEST(a_sequential_file_is_contiguous)
 {
 	struct maprig *rig =
@@ -335,6 +353,9 @@ int main(void)
 			    an_empty_fill_grows_the_file_and_never_shrinks_it,
 			    0, G_N_ELEMENTS(kinds));
 	tcase_add_loop_test(tc, fills_reserved_in_any_order_lie_in_file_order,
+			    0, G_N_ELEMENTS(kinds));
+	tcase_add_loop_test(tc,
+			    a_hole_that_the_cache_forgot_finds_its_neighbours,
 			    0, G_N_ELEMENTS(kinds));
 	tcase_add_test(tc, a_sequential_file_is_contiguous);
 	tcase_add_test(tc,
