@@ -8,7 +8,8 @@ _rawmap_mount_options()
 	local before="" cur=$1 option
 	local names='image= ro rw commit= sync discard cache= direct=auto
 		direct=on direct=off engine=auto engine=uring engine=threads
-		threads= allow_other allow_root auto_unmount fsname= max_read='
+		io_uring threads= allow_other allow_root auto_unmount fsname=
+		max_read='
 
 	[[ $cur == *,* ]] && before=${cur%,*},
 	compopt -o nospace

@@ -81,7 +81,7 @@ static bool parse(struct arguments *a, const struct command *self, int argc,
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &a->options,
 		  "image=PATH, ro, rw, commit=SECONDS, sync, discard, "
 		  "cache=SIZE, direct=auto|on|off, engine=auto|uring|threads, "
-		  "threads=N, and what libfuse knows",
+		  "io_uring, threads=N, and what libfuse knows",
 		  "OPTS" },
 		{ "foreground", 'f', 0, G_OPTION_ARG_NONE, &a->foreground,
 		  "Stay in the foreground", NULL },

@@ -7,7 +7,7 @@
  * Extended attributes, locks and copy_file_range are absent on purpose: the
  * kernel asks once, then does without or by itself.
  */
-#include "fuse_priv.h"
+#include "engine_priv.h"
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
@@ -75,6 +75,9 @@ static bool add_arguments(const struct session *s, const struct mountopts *opt,
 	       fuse_opt_add_opt_escaped(&list, name) == 0 &&
 	       fuse_opt_add_opt(&list, "default_permissions") == 0 &&
 	       fuse_opt_add_opt(&list, s->readonly ? "ro" : "rw") == 0;
+	/* To libfuse it says how its own loop, that engine's, takes requests. */
+	if (done && opt->over_uring && opt->engine == MOUNT_ENGINE_THREADS)
+		done = fuse_opt_add_opt(&list, "io_uring") == 0;
 	for (guint i = 0; done && i < opt->fuse->len; i++) {
 		const char *option = g_ptr_array_index(opt->fuse, i);
 
@@ -119,6 +122,11 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_ATOMIC_O_TRUNC, false);
 	want(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, false);
+#ifdef FUSE_CAP_OVER_IO_URING
+	/* Of libfuse's threads, which its environment could start, too. */
+	if (s->engine != &engine_threads)
+		want(conn, FUSE_CAP_OVER_IO_URING, false);
+#endif
 
 	if (conn->max_write > MAX_TRANSFER)
 		conn->max_write = MAX_TRANSFER;

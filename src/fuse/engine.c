@@ -26,6 +26,20 @@ static const char *try_uring(struct session *s)
 	return reason;
 }
 
+void engine_negotiate(struct session *s, const struct fuse_buf *buf)
+{
+	if (s->uring)
+		uring_negotiate(s, buf);
+	else
+		fuse_session_process_buf(s->se, buf);
+}
+
+void engine_disconnect(struct session *s)
+{
+	if (s->uring)
+		uring_disconnect(s);
+}
+
 void engine_close(struct session *s)
 {
 	g_clear_pointer(&s->uring, uring_close);
@@ -35,6 +49,16 @@ static const char *try_uring(struct session *s)
 {
 	(void)s;
 	return "this rawmap was built without liburing";
+}
+
+void engine_negotiate(struct session *s, const struct fuse_buf *buf)
+{
+	fuse_session_process_buf(s->se, buf);
+}
+
+void engine_disconnect(struct session *s)
+{
+	(void)s;
 }
 
 void engine_close(struct session *s)
@@ -54,7 +78,9 @@ bool engine_open(struct session *s, enum mount_engine wanted, GError **error)
 	if (!reason)
 		return true;
 	if (wanted == MOUNT_ENGINE_AUTO) {
-		log_info("no io_uring, worker threads do its work: %s", reason);
+		log_message(s->over_uring ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+			    "no io_uring, worker threads do its work: %s",
+			    reason);
 		return true;
 	}
 	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_UNSUPPORTED,

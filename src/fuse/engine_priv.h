@@ -9,6 +9,10 @@
  *             may have to wait (fills, punches, commits, attributes) to a pool
  *             of threads that work as the other engine's do
  *
+ * How requests come is another question. Both can have them from /dev/fuse, or,
+ * with -o io_uring, out of io_uring: engine uring in its own ring, engine threads
+ * where libfuse's loop can, in that loop's. Neither depends on it.
+ *
  * What a request means does not depend on it: ops_io.c and ops_meta.c have the
  * operations, image.h has the meaning. An engine is chosen when the session is
  * opened, and constant then.
@@ -41,6 +45,10 @@ extern const struct engine_ops engine_threads;
  * cannot be had: UNSUPPORTED and a sentence. AUTO always succeeds.
  */
 bool engine_open(struct session *s, enum mount_engine wanted, GError **error);
+/* FUSE_INIT: libfuse's answer, with what the engine adds. */
+void engine_negotiate(struct session *s, const struct fuse_buf *buf);
+/* Before the end of the mount: the connection is libfuse's alone. */
+void engine_disconnect(struct session *s);
 void engine_close(struct session *s);
 
 /*
@@ -63,6 +71,10 @@ extern const struct engine_ops engine_uring;
  */
 const char *uring_open(struct session *s);
 void uring_close(struct uring *u); /* NULL is fine */
+
+/* As engine_...(), with s->uring. */
+void uring_negotiate(struct session *s, const struct fuse_buf *buf);
+void uring_disconnect(struct session *s);
 #endif
 
 #endif

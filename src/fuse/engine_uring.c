@@ -12,7 +12,7 @@
  * the flag and the start of a wait would be slept over. So they are blocked
  * while the engine serves, and come through a descriptor.
  */
-#include "uring_priv.h"
+#include "uring_proto.h"
 
 #include <rawmap/base/log.h>
 #include <rawmap/dev/filedev.h>
@@ -24,8 +24,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* Watches, and their cancellation, beside the I/O of all slots. */
-#define COMPLETIONS (URING_SLOTS * IMAGE_SEGS + 2 * WATCHES)
+/* The kernel makes no larger ring. */
+#define MOST_COMPLETIONS 65536U
 /* A turn seldom has more to submit; more is submitted in between. */
 #define SUBMISSIONS 256
 
@@ -40,18 +40,28 @@ static const unsigned manners[] = {
 	0,
 };
 
-static int make_ring(struct io_uring *ring)
+/* Watches, and their cancellation, beside the I/O of all slots. */
+static unsigned completions(const struct uring *u)
+{
+	unsigned entries = u->entries.slots.n;
+	unsigned n = (URING_SLOTS + entries) * IMAGE_SEGS + entries;
+
+	return MIN(n + 2 * WATCHES, MOST_COMPLETIONS);
+}
+
+static int make_ring(struct uring *u, unsigned flags)
 {
 	int err = -EINVAL;
 
 	/* A kernel that does not know a manner says EINVAL. */
 	for (unsigned i = 0; err == -EINVAL && i < G_N_ELEMENTS(manners); i++) {
 		struct io_uring_params params = {
-			.flags = IORING_SETUP_CQSIZE | manners[i],
-			.cq_entries = COMPLETIONS,
+			.flags = IORING_SETUP_CQSIZE | manners[i] | flags,
+			.cq_entries = completions(u),
 		};
 
-		err = io_uring_queue_init_params(SUBMISSIONS, ring, &params);
+		err = io_uring_queue_init_params(SUBMISSIONS, &u->ring,
+						 &params);
 	}
 	return err;
 }
@@ -94,9 +104,23 @@ static int prepare(struct uring *u)
 {
 	int err;
 
+	u->ring.ring_fd = -1;
+	if (u->entries.wanted) {
+		err = entries_init(u);
+		if (err)
+			return err;
+	}
+	err = make_ring(u, u->entries.wanted ? URING_WIDE : 0);
+	/* FUSE_INIT tells what else is missing in a kernel that old. */
+	if (err == -EINVAL && u->entries.wanted)
+		err = make_ring(u, 0);
+	if (err) {
+		u->ring.ring_fd = -1;
+		return err;
+	}
 	if (!knows_all(&u->ring))
 		return -EINVAL;
-	err = slots_init(&u->slots, u);
+	err = slots_init(&u->slots, URING_SLOTS, u);
 	if (err)
 		return err;
 	u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -117,11 +141,9 @@ const char *uring_open(struct session *s)
 	u->dev = dev;
 	u->source = source;
 	u->wake_fd = -1;
-	err = make_ring(&u->ring);
-	if (err) {
-		g_free(u);
-		return reason_of(err);
-	}
+	u->entries.wanted = s->over_uring;
+	u->entries.kernel = -1;
+	u->entries.replies = -1;
 	err = prepare(u);
 	if (err) {
 		uring_close(u);
@@ -135,8 +157,11 @@ void uring_close(struct uring *u)
 {
 	if (!u)
 		return;
-	io_uring_queue_exit(&u->ring);
+	if (u->ring.ring_fd >= 0)
+		io_uring_queue_exit(&u->ring);
 	slots_clear(&u->slots);
+	slots_clear(&u->entries.slots);
+	relay_close(u);
 	if (u->wake_fd >= 0)
 		close(u->wake_fd);
 	g_free(u);
@@ -187,7 +212,9 @@ static int serve_with(struct uring *u, int signal_fd)
 {
 	int err;
 
-	u->fd[WATCH_FUSE] = fuse_session_fd(u->s->se);
+	u->fd[WATCH_FUSE] = u->entries.kernel < 0 ? fuse_session_fd(u->s->se)
+						  : u->entries.kernel;
+	u->fd[WATCH_REPLIES] = u->entries.replies;
 	u->fd[WATCH_WAKE] = u->wake_fd;
 	u->fd[WATCH_SIGNAL] = signal_fd;
 	err = set_nonblocking(u->fd[WATCH_FUSE]);
@@ -199,6 +226,8 @@ static int serve_with(struct uring *u, int signal_fd)
 	workers_stop(&u->workers);
 	workers_stop(&u->host);
 	workers_stop(&u->ends);
+	if (u->entries.granted)
+		entries_finish(u);
 	return u->res;
 }
 

@@ -20,6 +20,8 @@
 
 /* One request moves at most so much; also what a buffer of the pool holds. */
 #define MAX_TRANSFER (1U << 20)
+/* A part of a directory is no longer, and nothing but the bytes of images is. */
+#define MAX_DIR_REPLY (64U << 10)
 
 /* Aligned buffers for reads, reused: as many as there were readers at a time. */
 struct bufpool {
@@ -48,6 +50,7 @@ struct session {
 	GPtrArray *images; /* struct image, owned */
 	bool naked, readonly;
 	bool sync;	      /* what session_changed() is for */
+	bool over_uring;      /* -o io_uring */
 	bool uncached_writes; /* set by init, before any open */
 	unsigned commit, threads, max_read;
 	uid_t uid;
@@ -62,7 +65,14 @@ struct session {
 	struct bufpool pool;
 };
 
-/* The image at node @ino; NULL for the directory and for unknown nodes. */
+/*
+ * Before anything that takes a lock. At the end libfuse cancels those of its
+ * threads that take requests out of io_uring, wherever they are; it wakes them
+ * up as well, and so they end without.
+ */
+void session_stay(void);
+
+/* The image at node @ino; NULL for the directory and for unknown nodes. Stays. */
 struct image *session_image(const struct session *s, fuse_ino_t ino);
 
 /*

@@ -189,6 +189,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		fuse_reply_err(req, ENOTDIR);
 		return;
 	}
+	size = MIN(size, MAX_DIR_REPLY);
 	buf = g_malloc(size);
 	/* Of an offset that no entry has, nothing is behind. */
 	first = off < 0 || off > G_MAXINT ? G_MAXINT : (guint)off;
@@ -281,6 +282,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct session *s = fuse_req_userdata(req);
 
 	(void)ino;
+	session_stay();
 	if (is_writer(fi) && g_atomic_int_dec_and_test(&s->writers)) {
 		for (guint i = 0; i < s->images->len; i++)
 			image_settle(g_ptr_array_index(s->images, i));

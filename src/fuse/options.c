@@ -33,6 +33,7 @@ enum own {
 	OPT_CACHE,
 	OPT_DIRECT,
 	OPT_ENGINE,
+	OPT_IO_URING,
 	OPT_THREADS,
 	OPT_MAX_READ,
 	OPT_FUSE, /* not one of rawmap's */
@@ -51,6 +52,7 @@ static const struct {
 	[OPT_CACHE] = { "cache", true },
 	[OPT_DIRECT] = { "direct", true },
 	[OPT_ENGINE] = { "engine", true },
+	[OPT_IO_URING] = { "io_uring", false },
 	[OPT_THREADS] = { "threads", true },
 	[OPT_MAX_READ] = { "max_read", true },
 };
@@ -167,6 +169,9 @@ static bool parse_own(struct mountopts *o, enum own opt, const char *value,
 		return parse_direct(value, &o->direct, error);
 	case OPT_ENGINE:
 		return parse_engine(value, &o->engine, error);
+	case OPT_IO_URING:
+		o->over_uring = true;
+		return true;
 	case OPT_THREADS:
 		return parse_number(value, "threads=", 1, 256, &o->threads,
 				    error);
@@ -274,6 +279,22 @@ static bool fuse_knows(const char *option)
 	return true;
 }
 
+/* Who can take requests out of io_uring: our engine, or libfuse's threads. */
+static const char *passage_missing(const struct mountopts *o)
+{
+	if (!o->over_uring)
+		return NULL;
+	if (o->engine == MOUNT_ENGINE_THREADS)
+		return fuse_knows("io_uring")
+			       ? NULL
+			       : "with engine=threads it takes libfuse 3.18";
+#ifdef HAVE_LIBURING
+	return NULL;
+#else
+	return "this rawmap was built without liburing";
+#endif
+}
+
 bool mountopts_has_fuse(const struct mountopts *o, const char *option)
 {
 	return g_ptr_array_find_with_equal_func(o->fuse, option, g_str_equal,
@@ -282,7 +303,7 @@ bool mountopts_has_fuse(const struct mountopts *o, const char *option)
 
 bool mountopts_check(const struct mountopts *o, GError **error)
 {
-	const char *unknown = NULL;
+	const char *unknown = NULL, *passage;
 
 	if (!o->images->len)
 		return usage(error, "no image is named: say -i PATH, "
@@ -297,16 +318,15 @@ bool mountopts_check(const struct mountopts *o, GError **error)
 				     for_writers[i].text, for_writers[i].never);
 	if (o->sync && mountopts_has_fuse(o, "async"))
 		return usage(error, "'async' contradicts 'sync'");
-	if (o->engine == MOUNT_ENGINE_URING &&
-	    mountopts_has_fuse(o, "io_uring"))
-		return usage(error, "'engine=uring' reads requests itself; "
-				    "'io_uring' needs engine=threads");
 
 	fuse_set_log_func(say_nothing);
 	for (guint i = 0; i < o->fuse->len && !unknown; i++)
 		if (!fuse_knows(g_ptr_array_index(o->fuse, i)))
 			unknown = g_ptr_array_index(o->fuse, i);
+	passage = passage_missing(o);
 	fuse_set_log_func(NULL);
+	if (passage)
+		return usage(error, "'io_uring' cannot be had: %s", passage);
 	if (unknown)
 		return usage(error,
 			     "unknown option '%s'; "

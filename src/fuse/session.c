@@ -136,10 +136,16 @@ static struct committer *start_committer(struct session *s)
 	return c;
 }
 
+void session_stay(void)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+}
+
 struct image *session_image(const struct session *s, fuse_ino_t ino)
 {
 	fuse_ino_t first = s->naked ? FUSE_ROOT_ID : FUSE_ROOT_ID + 1;
 
+	session_stay();
 	if (ino < first || ino - first >= s->images->len)
 		return NULL;
 	return g_ptr_array_index(s->images, ino - first);
@@ -148,13 +154,6 @@ struct image *session_image(const struct session *s, fuse_ino_t ino)
 int session_changed(struct session *s, struct image *img)
 {
 	return s->sync ? image_flush(img) : 0;
-}
-
-/* Where libfuse's own threads bring requests, only they can serve them. */
-static enum mount_engine wanted_engine(const struct mountopts *opt)
-{
-	return mountopts_has_fuse(opt, "io_uring") ? MOUNT_ENGINE_THREADS
-						   : opt->engine;
 }
 
 struct session *session_open(const struct mountopts *opt, const char *source,
@@ -167,6 +166,7 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 	s->images = g_ptr_array_new_with_free_func((GDestroyNotify)image_free);
 	s->readonly = opt->readonly;
 	s->sync = opt->sync;
+	s->over_uring = opt->over_uring;
 	s->commit = opt->commit;
 	s->threads = opt->threads;
 	s->max_read = opt->max_read;
@@ -177,7 +177,7 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 
 	if (!check_mountpoint(s, opt->images->len, error) ||
 	    !open_source(s, opt, error) || !open_images(s, opt, error) ||
-	    !engine_open(s, wanted_engine(opt), error) ||
+	    !engine_open(s, opt->engine, error) ||
 	    !connection_new(s, opt, debug, error)) {
 		session_close(s, NULL);
 		return NULL;
@@ -205,7 +205,7 @@ bool session_mount(struct session *s, GError **error)
 
 	n = fuse_session_receive_buf(s->se, &buf);
 	if (n > 0)
-		fuse_session_process_buf(s->se, &buf);
+		engine_negotiate(s, &buf);
 	free(buf.mem);
 	if (n <= 0 || fuse_session_exited(s->se)) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
@@ -247,6 +247,7 @@ bool session_close(struct session *s, GError **error)
 	if (s->signals)
 		fuse_remove_signal_handlers(s->se);
 	if (s->se) {
+		engine_disconnect(s);
 		fuse_session_unmount(s->se);
 		fuse_session_destroy(s->se);
 	}

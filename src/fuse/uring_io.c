@@ -26,7 +26,9 @@
 
 void uring_reply(struct slot *slot)
 {
-	if (slot->op == BLKDEV_FLUSH || slot->err)
+	if (slot->head)
+		entry_reply(slot, slot->err, slot->done);
+	else if (slot->op == BLKDEV_FLUSH || slot->err)
 		fuse_reply_err(slot->req, -slot->err);
 	else if (slot->op == BLKDEV_READ)
 		fuse_reply_buf(slot->req, (char *)slot->buf, slot->done);
@@ -38,7 +40,7 @@ void uring_reply(struct slot *slot)
 static void over(struct slot *slot)
 {
 	uring_reply(slot);
-	slots_put(&slot->u->slots, slot);
+	slots_put(slot->home, slot);
 }
 
 /* ---- flushes ---- */

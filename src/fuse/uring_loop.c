@@ -8,8 +8,10 @@
  *   the requests   the kernel has some            when the last look found none
  *   the eventfd    a slot was missed, or is back  always
  *   the signalfd   SIGHUP, SIGINT or SIGTERM      always
+ *   the replies    libfuse wrote one              with -o io_uring only
  *
- * Without a free slot no request is read; the kernel keeps them.
+ * Without a free slot no request is read; the kernel keeps them. With
+ * -o io_uring most requests are completions, too: uring_entries.c.
  *
  * It ends when the kernel says that nothing is mounted any more, when a signal
  * comes, or when the connection breaks. Then nothing is read any more, but every
@@ -44,7 +46,7 @@ struct io_uring_sqe *uring_sqe(struct uring *u)
 	return sqe;
 }
 
-static void end_with(struct uring *u, int res)
+void uring_end(struct uring *u, int res)
 {
 	u->over = true;
 	if (!u->res)
@@ -65,7 +67,7 @@ void uring_put(struct slot *slot)
 {
 	struct uring *u = slot->u;
 
-	if (slots_put(&u->slots, slot))
+	if (slots_put(slot->home, slot))
 		wake(u);
 }
 
@@ -103,7 +105,7 @@ static bool is_for_us(uint32_t opcode)
 	}
 }
 
-static void dispatch(struct uring *u, struct slot *slot)
+void uring_dispatch(struct uring *u, struct slot *slot)
 {
 	const struct fuse_in_header *in = (const void *)slot->message;
 	struct fuse_buf buf = { .mem = slot->message, .size = slot->len };
@@ -114,8 +116,11 @@ static void dispatch(struct uring *u, struct slot *slot)
 	}
 	u->current = slot;
 	fuse_session_process_buf(u->s->se, &buf);
-	if (u->current)
-		slots_put(&u->slots, g_steal_pointer(&u->current));
+	/* libfuse has replied, or there is nothing to reply. */
+	if (u->current) {
+		u->current = NULL;
+		slots_put(slot->home, slot);
+	}
 }
 
 /* As libfuse has it: what does an error of a read from the kernel mean? */
@@ -129,10 +134,10 @@ static void read_failed(struct uring *u, int err)
 	case ENOENT: /* the request was interrupted */
 		break;
 	case ENODEV: /* unmounted */
-		end_with(u, 0);
+		uring_end(u, 0);
 		break;
 	default:
-		end_with(u, -err);
+		uring_end(u, -err);
 	}
 }
 
@@ -149,7 +154,7 @@ static bool take_request(struct uring *u)
 	n = read(u->fd[WATCH_FUSE], slot->message, room);
 	if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
 		slot->len = (size_t)n;
-		dispatch(u, slot);
+		uring_dispatch(u, slot);
 		return true;
 	}
 	read_failed(u, n < 0 ? errno : EIO);
@@ -210,9 +215,12 @@ static void seen(struct uring *u, enum watch what)
 		       errno == EINTR)
 			;
 		break;
+	case WATCH_REPLIES:
+		relay_replies(u);
+		break;
 	case WATCH_SIGNAL:
 		if (read(u->fd[what], &info, sizeof(info)) == sizeof(info))
-			end_with(u, (int)info.ssi_signo);
+			uring_end(u, (int)info.ssi_signo);
 		break;
 	case WATCHES:
 		g_assert_not_reached();
@@ -221,6 +229,11 @@ static void seen(struct uring *u, enum watch what)
 
 static void completed(struct uring *u, uint64_t data, int res)
 {
+	if (data & URING_ENTRY && data >= TAGS) {
+		entry_done((struct slot *)(uintptr_t)(data & ~URING_ENTRY),
+			   res);
+		return;
+	}
 	u->outstanding--;
 	if (data >= TAGS)
 		uring_io_done((struct xfer *)(uintptr_t)data, res);
@@ -259,6 +272,22 @@ static void take_back(struct uring *u)
 	}
 }
 
+static void watch_replies(struct uring *u)
+{
+	if (u->entries.granted)
+		watch(u, WATCH_REPLIES);
+}
+
+/* No request is under way any more. What comes back is not free till taken. */
+static bool at_rest(struct uring *u)
+{
+	take_back(u);
+	if (u->entries.granted)
+		entries_give(u);
+	watch_replies(u);
+	return slots_all_free(&u->slots) && !u->entries.busy;
+}
+
 void uring_loop(struct uring *u)
 {
 	u->readable = true;
@@ -272,17 +301,19 @@ void uring_loop(struct uring *u)
 		watch(u, WATCH_WAKE);
 		if (!u->readable)
 			watch(u, WATCH_FUSE);
+		if (u->entries.granted)
+			entries_give(u);
+		watch_replies(u);
 		turn(u, (!u->readable || !fed) && !u->over);
 	}
 	unwatch(u, WATCH_FUSE);
 	unwatch(u, WATCH_SIGNAL);
-	/* Both orders of the next two: what comes back is not free. */
-	while (!slots_all_free(&u->slots)) {
-		take_back(u);
+	while (!at_rest(u)) {
 		watch(u, WATCH_WAKE);
 		turn(u, true);
 	}
 	unwatch(u, WATCH_WAKE);
+	unwatch(u, WATCH_REPLIES);
 	while (u->outstanding)
 		turn(u, true);
 }

@@ -7,6 +7,8 @@
  *   uring_io.c       one read, write or flush, from request to reply
  *   uring_jobs.c     the steps of it that may have to wait
  *   uring_slots.c    requests and their memory, a bounded number of them
+ *   uring_entries.c  requests that the kernel puts into our memory (-o io_uring)
+ *   uring_relay.c    how that is agreed on; libfuse's replies to them
  *   uring_workers.c  threads, which such steps queue for
  *
  * A request lives in a slot, and the slot has one owner at a time:
@@ -31,6 +33,10 @@
 #include "engine_priv.h"
 
 #include <liburing.h>
+#include <sys/uio.h>
+
+/* In the data of a completion, which is an address: that of an entry. */
+#define URING_ENTRY UINT64_C(1)
 
 /* Requests at a time; more wait in the kernel. Each can take MAX_TRANSFER. */
 #define URING_SLOTS 64
@@ -45,8 +51,11 @@ struct xfer {
 	bool again; /* the kernel did not want to the first time */
 };
 
+struct fuse_uring_req_header;
+
 struct slot {
-	struct uring *u; /* set once */
+	struct uring *u;    /* set once */
+	struct slots *home; /* set once: where it is put */
 	/*
 	 * A message of the kernel. The payload of a write, which stands 80 bytes
 	 * into it, is where direct I/O wants it; a read uses the same place.
@@ -68,12 +77,20 @@ struct slot {
 	bool held;	   /* filedev_raw_hold() */
 	struct image_io io;
 	struct xfer xfer[IMAGE_SEGS];
+
+	/* Of an entry only */
+	struct fuse_uring_req_header *head; /* set once; shared with the kernel */
+	struct iovec iov[2];		    /* set once: head and payload */
+	uint16_t queue;			    /* set once */
+	uint64_t unique;		    /* of its request; 0: it has none */
+	bool replied; /* the reply stands in head and payload */
 };
 
 struct slots {
 	void *memory;
 	size_t memory_len;
-	struct slot *all; /* array */
+	unsigned n;
+	struct slot *all; /* array of n */
 	struct mutex lock;
 	struct slot *free; /* guarded by lock; the last one used first */
 	unsigned used;	   /* guarded by lock */
@@ -81,11 +98,13 @@ struct slots {
 	struct slot *back, *back_last; /* guarded by lock: given back */
 };
 
-/* 0 or -ENOMEM. clear: all are free. */
-int slots_init(struct slots *slots, struct uring *u);
+/* @n of them: 0 or -ENOMEM. clear: all are free. */
+int slots_init(struct slots *slots, unsigned n, struct uring *u);
 void slots_clear(struct slots *slots);
 /* NULL: there is none; the next put says so. */
 struct slot *slots_get(struct slots *slots);
+/* The page before the payload; the message needs its last 168 bytes at most. */
+void *slots_page(const struct slot *slot);
 /* From any thread. True: somebody has gone without since the last put. */
 bool slots_put(struct slots *slots, struct slot *slot);
 /* Are all of them free? If not, the next put says so. */
@@ -116,7 +135,23 @@ void workers_add(struct workers *w, struct slot *slot); /* from any thread */
 /* Nothing is queued, and nobody adds any more. */
 void workers_stop(struct workers *w);
 
-enum watch { WATCH_FUSE, WATCH_WAKE, WATCH_SIGNAL, WATCHES };
+/*
+ * Requests that come through the ring: FUSE over io_uring. An entry is a slot
+ * that the kernel fills. What is free among the slots here is not in the
+ * kernel's hands and has to be given back: with a reply, or for the first time.
+ */
+struct entries {
+	bool wanted;	  /* set once: -o io_uring */
+	bool granted;	  /* set at FUSE_INIT */
+	bool undone;	  /* libfuse's descriptor is the kernel's again */
+	int kernel;	  /* /dev/fuse while libfuse's is none; else -1 */
+	int replies;	  /* where libfuse's replies come out then; else -1 */
+	uint8_t *relayed; /* the one looked at */
+	unsigned busy;	  /* the event thread's: that have a request */
+	struct slots slots;
+};
+
+enum watch { WATCH_FUSE, WATCH_WAKE, WATCH_SIGNAL, WATCH_REPLIES, WATCHES };
 
 struct uring {
 	struct session *s;
@@ -127,6 +162,7 @@ struct uring {
 	struct workers workers, host, ends; /* uring_jobs.c */
 	int wake_fd;	 /* an eventfd: a slot was missed, or comes back */
 	gint guard_done; /* atomic: hostfs_guard() needs no lock any more */
+	struct entries entries;
 
 	/* The event thread's */
 	struct slot *current; /* being dispatched; NULL: somebody took it */
@@ -146,6 +182,11 @@ void uring_loop(struct uring *u);
  * NULL.
  */
 struct io_uring_sqe *uring_sqe(struct uring *u);
+
+/* A request of @slot, its message in memory. It will be put. */
+void uring_dispatch(struct uring *u, struct slot *slot);
+/* Nothing is mounted any more (0), a signal, or -errno. */
+void uring_end(struct uring *u, int res);
 
 /* struct engine_ops */
 void uring_read(struct session *s, fuse_req_t req, struct image *img,
@@ -184,5 +225,25 @@ void uring_job_begin(struct slot *slot);
 /* slot->io was begun: move it; or end it, slot->err says how it went. */
 void uring_job_move(struct slot *slot);
 void uring_job_end(struct slot *slot);
+
+/* Memory for all of them. 0 or -ENOMEM. */
+int entries_init(struct uring *u);
+/*
+ * On the event thread, before it submits: what is free is given to the kernel,
+ * with its reply.
+ */
+void entries_give(struct uring *u);
+/* The last replies, when nobody works on a request any more. */
+void entries_finish(struct uring *u);
+/* The kernel has put a request into @slot, or says why it does not (-errno). */
+void entry_done(struct slot *slot, int res);
+/* The reply, on any thread that has the slot; data stands in its payload. */
+void entry_reply(struct slot *slot, int err, size_t len);
+
+/* The other messages of libfuse, from where it wrote them to the kernel. */
+void relay_replies(struct uring *u);
+/* libfuse speaks to the kernel itself, from now on. */
+void relay_undo(struct uring *u);
+void relay_close(struct uring *u);
 
 #endif

@@ -9,7 +9,7 @@
  * The kernel gives a request only to a read that has room for the largest, so
  * each slot has it. What was never touched costs nothing, and the slot used
  * last is used next; so memory grows with what is really under way at a time,
- * up to URING_SLOTS megabytes.
+ * up to a megabyte for each slot.
  */
 #include "uring_priv.h"
 
@@ -24,11 +24,11 @@
 #define HEADERS (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 G_STATIC_ASSERT(HEADERS % 8 == 0 && HEADERS <= PAGE);
 
-int slots_init(struct slots *slots, struct uring *u)
+int slots_init(struct slots *slots, unsigned n, struct uring *u)
 {
 	uint8_t *memory;
 
-	slots->memory_len = URING_SLOTS * STRIDE;
+	slots->memory_len = n * STRIDE;
 	memory = mmap(NULL, slots->memory_len, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)
@@ -37,16 +37,18 @@ int slots_init(struct slots *slots, struct uring *u)
 	(void)madvise(memory, slots->memory_len, MADV_NOHUGEPAGE);
 
 	slots->memory = memory;
-	slots->all = g_new0(struct slot, URING_SLOTS);
+	slots->n = n;
+	slots->all = g_new0(struct slot, n);
 	slots->free = NULL;
 	slots->used = 0;
 	slots->starved = false;
 	slots->back = NULL;
 	mutex_init(&slots->lock);
-	for (unsigned i = 0; i < URING_SLOTS; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		struct slot *slot = &slots->all[i];
 
 		slot->u = u;
+		slot->home = slots;
 		slot->payload = memory + i * STRIDE + PAGE;
 		slot->message = slot->payload - HEADERS;
 		slot->next = slots->free;
@@ -62,6 +64,11 @@ void slots_clear(struct slots *slots)
 	mutex_clear(&slots->lock);
 	g_free(slots->all);
 	munmap(slots->memory, slots->memory_len);
+}
+
+void *slots_page(const struct slot *slot)
+{
+	return slot->payload - PAGE;
 }
 
 struct slot *slots_get(struct slots *slots)

@@ -20,6 +20,7 @@ set -uo pipefail
 
 RAWMAP=${RAWMAP:?the path of the rawmap program}
 # RAWMAP_TEST_ENGINE, if set: the engine= of every mount_rawmap.
+# RAWMAP_TEST_OPTIONS, if set: more for its -o.
 TMP=$(mktemp -d "${TMPDIR:-/tmp}/rawmap-test.XXXXXX")
 MNT=$TMP/mnt
 LOG=$TMP/log
@@ -207,7 +208,8 @@ mount_rawmap()
 {
 	local where=${*: -1} until=$((SECONDS + limit))
 	where=$(realpath "$where")
-	set -- ${RAWMAP_TEST_ENGINE:+-o "engine=$RAWMAP_TEST_ENGINE"} "$@"
+	set -- ${RAWMAP_TEST_ENGINE:+-o "engine=$RAWMAP_TEST_ENGINE"} \
+		${RAWMAP_TEST_OPTIONS:+-o "$RAWMAP_TEST_OPTIONS"} "$@"
 	# A shell without job control ignores SIGINT for what it puts behind.
 	env --default-signal=INT "$RAWMAP" mount -f "$@" >>"$LOG" 2>&1 &
 	SERVER=$!

@@ -24,6 +24,7 @@ struct mountopts {
 	uint64_t cache;	 /* bytes for the map of each image */
 	enum filedev_direct direct;
 	enum mount_engine engine;
+	bool over_uring;   /* requests are to come through io_uring */
 	unsigned threads;  /* at most so many that wait for the source */
 	unsigned max_read; /* bytes; 0: libfuse was not told */
 	GPtrArray *fuse;   /* for libfuse, in the notation of -o */

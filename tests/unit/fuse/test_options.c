@@ -278,12 +278,11 @@ START_TEST(engine_is_taken)
 }
 END_TEST
 
-/* Known to libfuse or not: its rings and this engine exclude each other. */
-START_TEST(engine_uring_and_rings_of_libfuse_contradict)
+START_TEST(io_uring_is_taken_and_not_libfuses)
 {
-	parse("image=/a,engine=uring,io_uring");
-	ck_assert(mountopts_has_fuse(&o, "io_uring"));
-	refuse_check("engine=threads");
+	parse("image=/a,io_uring");
+	ck_assert(o.over_uring);
+	ck_assert_uint_eq(o.fuse->len, 0);
 }
 END_TEST
 
@@ -371,7 +370,7 @@ int main(void)
 	tcase_add_test(tc, sync_and_async_contradict);
 	tcase_add_test(tc, async_alone_is_libfuses);
 	tcase_add_loop_test(tc, engine_is_taken, 0, (int)G_N_ELEMENTS(engines));
-	tcase_add_test(tc, engine_uring_and_rings_of_libfuse_contradict);
+	tcase_add_test(tc, io_uring_is_taken_and_not_libfuses);
 	tcase_add_loop_test(tc, option_given_twice_is_refused, 0,
 			    (int)G_N_ELEMENTS(twice));
 	tcase_add_loop_test(tc, bad_value_is_refused, 0,

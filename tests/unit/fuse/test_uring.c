@@ -19,7 +19,7 @@ START_TEST(a_payload_is_where_direct_io_wants_it)
 {
 	struct slot *slot;
 
-	ck_assert_int_eq(slots_init(&u.slots, &u), 0);
+	ck_assert_int_eq(slots_init(&u.slots, URING_SLOTS, &u), 0);
 	while ((slot = slots_get(&u.slots))) {
 		ck_assert_uint_eq((uintptr_t)slot->payload % 4096, 0);
 		ck_assert_int_eq(slot->payload - slot->message, 80);
@@ -34,7 +34,7 @@ START_TEST(slots_are_bounded_and_each_is_given_once)
 {
 	struct slot *given[URING_SLOTS];
 
-	ck_assert_int_eq(slots_init(&u.slots, &u), 0);
+	ck_assert_int_eq(slots_init(&u.slots, URING_SLOTS, &u), 0);
 	for (unsigned i = 0; i < URING_SLOTS; i++) {
 		given[i] = slots_get(&u.slots);
 		ck_assert_ptr_nonnull(given[i]);
@@ -50,7 +50,7 @@ START_TEST(who_puts_a_missed_slot_is_told_once)
 {
 	struct slot *given[URING_SLOTS];
 
-	ck_assert_int_eq(slots_init(&u.slots, &u), 0);
+	ck_assert_int_eq(slots_init(&u.slots, URING_SLOTS, &u), 0);
 	for (unsigned i = 0; i < URING_SLOTS; i++)
 		given[i] = slots_get(&u.slots);
 	ck_assert(!slots_put(&u.slots, given[0]));
@@ -100,7 +100,7 @@ static void setup_workers(void)
 	cond_init(&changed);
 	at_work = most = worked = 0;
 	gate_open = false;
-	ck_assert_int_eq(slots_init(&u.slots, &u), 0);
+	ck_assert_int_eq(slots_init(&u.slots, URING_SLOTS, &u), 0);
 	ck_assert_int_eq(workers_start(&u.workers, MAX_WORKERS), 0);
 }
 
