@@ -5,7 +5,7 @@
 # mapped blocks and holes, by several requests in flight each, while other parts
 # of the image are punched and the whole is read; everything is verified, now
 # and after a remount. And a server that is told to end, or is killed, in the
-# middle of it.
+# middle of it. Under the thread sanitizer, too: RAWMAP_TEST_CONCURRENT.
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # fio writes at random and verifies, on a loop device and on the image itself,
-# past the page cache and mapped; and verifies once more after a remount.
+# past the page cache and mapped, with each engine; what is mixed is verified
+# while other writes are on their way, too. After a remount, with a host in which
+# e2fsck has found nothing, all is verified once more.
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -17,7 +19,7 @@ fio_run()
 		--verify_fatal=1 --randseed=4711 --end_fsync=1 --minimal "$@"
 }
 
-direct=(--ioengine=libaio --iodepth=16 --direct=1)
+direct=(--ioengine=libaio --iodepth=32 --direct=1)
 jobs=(loop aligned mixed mapped)
 
 # job NAME MORE...: one of the jobs, on its own image.
@@ -29,7 +31,8 @@ job()
 	loop)
 		loop_attach "$MNT/loop" --direct-io=on
 		fio_run --name=loop --filename="$LOOP" "${direct[@]}" \
-			--bsrange=512-64K --blockalign=512 "$@"
+			--bssplit=512/20:3K/20:4K/20:60K/20:1M/20 \
+			--blockalign=512 "$@"
 		loop_detach "$LOOP"
 		;;
 	aligned)
@@ -38,8 +41,8 @@ job()
 		;;
 	mixed)
 		fio_run --name=mixed --filename="$MNT/mixed" "${direct[@]}" \
-			--bssplit=512/20:3K/20:4K/20:60K/20:128K/20 \
-			--blockalign=512 "$@"
+			--bssplit=512/20:3K/20:4K/20:60K/20:1M/20 \
+			--blockalign=512 --verify_backlog=32 "$@"
 		;;
 	mapped)
 		fio_run --name=mapped --filename="$MNT/mapped" \
@@ -48,9 +51,10 @@ job()
 	esac
 }
 
+# verify_all ENGINE KIND BLOCK
 verify_all()
 {
-	local kind=$1 block=$2 images=() name
+	local RAWMAP_TEST_ENGINE=$1 kind=$2 block=$3 images=() name
 	make_host "$kind" 96M "$TMP/host.img" -b "$block"
 	make_sparse 16M "$TMP/disk"
 	for name in "${jobs[@]}"; do
@@ -71,6 +75,7 @@ verify_all()
 	check_host "$TMP/host.img"
 }
 
-verify_all ext4 4096
-verify_all ext4 1024
-verify_all ext2 4096
+verify_all uring ext4 4096
+verify_all uring ext2 1024
+verify_all threads ext4 1024
+verify_all threads ext2 4096

@@ -184,7 +184,7 @@ static void make_host(struct crashlab *lab)
 	hostimg_free(host);
 }
 
-struct crashlab *crashlab_run(const struct crashlab_spec *spec, uint32_t seed)
+struct crashlab *crashlab_new(const struct crashlab_spec *spec, uint32_t seed)
 {
 	struct crashlab *lab = g_new0(struct crashlab, 1);
 	const struct crashlab_op none = { .name = "start", .covers = true };
@@ -203,6 +203,7 @@ struct crashlab *crashlab_run(const struct crashlab_spec *spec, uint32_t seed)
 		oracle_loose_size(lab->oracle);
 	lab->ops = g_array_new(FALSE, FALSE, sizeof(struct crashlab_op));
 	g_array_append_val(lab->ops, none);
+	mutex_init(&lab->lock);
 
 	lab->now = g_malloc(lab->host_size);
 	lab->state = crashlab_copy_new(lab->host_size);
@@ -210,6 +211,13 @@ struct crashlab *crashlab_run(const struct crashlab_spec *spec, uint32_t seed)
 	lab->out_fd = memfd_create("out", MFD_CLOEXEC);
 	if (lab->out_fd < 0)
 		g_error("crashlab: %s", g_strerror(errno));
+	return lab;
+}
+
+struct crashlab *crashlab_run(const struct crashlab_spec *spec, uint32_t seed)
+{
+	struct crashlab *lab = crashlab_new(spec, seed);
+
 	crashlab_work(lab);
 	lab->events = recdev_events(lab->rec);
 	return lab;
@@ -224,7 +232,8 @@ void crashlab_free(struct crashlab *lab)
 {
 	if (!lab)
 		return;
-	g_ptr_array_unref(lab->events);
+	g_clear_pointer(&lab->events, g_ptr_array_unref);
+	mutex_clear(&lab->lock);
 	crashlab_copy_free(&lab->state, lab->host_size);
 	crashlab_copy_free(&lab->twin, lab->host_size);
 	close(lab->out_fd);

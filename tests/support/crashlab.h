@@ -5,6 +5,7 @@
  *
  *   crashlab.c          the host: fragmented, its free blocks full of STALE
  *   crashlab_work.c     the random workload, and the log of operations
+ *   crashlab_outside.c  a workload of others, on a program of its own
  *   crashlab_log.c      the journal, as bytes
  *   crashlab_states.c   which states there are
  *   crashlab_bytes.c    their bytes
@@ -52,6 +53,7 @@
 #ifndef TESTS_SUPPORT_CRASHLAB_H
 #define TESTS_SUPPORT_CRASHLAB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -87,6 +89,8 @@ enum crashlab_fault {
 				journal: none before the commit block */
 	CRASHLAB_LATE_DATA, /* data goes out behind the commit */
 	CRASHLAB_NO_MARK,   /* the host is not marked */
+	CRASHLAB_UNAWAITED, /* flushes go out while data is on its way; from
+			       outside only */
 	/* with a journal only: */
 	CRASHLAB_NO_REVOKE,   /* revoke blocks are empty */
 	CRASHLAB_EARLY_REUSE, /* freed blocks get data before the commit */
@@ -123,6 +127,33 @@ uint32_t crashlab_seed(uint32_t salt);
 /* Make the host and run the workload on it, up to a clean unmount. */
 struct crashlab *crashlab_run(const struct crashlab_spec *spec, uint32_t seed);
 void crashlab_free(struct crashlab *lab);
+
+/*
+ * Or let another program do the work: make the host; the program works on a copy
+ * of crashlab_device(), a recdev (borrowed); the image is /disk.img. Whatever is
+ * done to the image goes between crashlab_begin() and _end(), from any thread;
+ * what overlaps does not go on at once. The last of it is the unmount. When all
+ * is in the record of crashlab_device(), crashlab_over(): it can be judged.
+ */
+enum crashlab_deed {
+	CRASHLAB_WRITE,	   /* of the bytes that come back in @buf */
+	CRASHLAB_ZERO,	   /* no matter how */
+	CRASHLAB_ALLOCATE, /* the content stays as it is */
+	CRASHLAB_RESIZE,   /* to @pos */
+	CRASHLAB_FLUSH,
+	CRASHLAB_UNMOUNT, /* from the close of the last user on */
+};
+
+struct crashlab *crashlab_await(const struct crashlab_spec *spec,
+				uint32_t seed);
+struct blkdev *crashlab_device(struct crashlab *lab);
+/* Where the epoch under way stands while the program works. */
+void crashlab_set_clock(struct crashlab *lab, const atomic_uint *epoch);
+/* Returns its number. @pos, @len: bytes of the image. */
+unsigned crashlab_begin(struct crashlab *lab, enum crashlab_deed deed,
+			uint64_t pos, uint64_t len, uint8_t *buf);
+void crashlab_end(struct crashlab *lab, unsigned n);
+void crashlab_over(struct crashlab *lab);
 
 bool crashlab_has_journal(const struct crashlab *lab);
 void crashlab_traffic(const struct crashlab *lab, struct crashlab_traffic *ret);

@@ -20,8 +20,19 @@ bool crashlab_is_change(const struct recdev_event *e)
 	return e->kind != RECDEV_FLUSH && e->kind != RECDEV_MARK;
 }
 
+static bool is_data_place(const struct crashlab *lab,
+			  const struct recdev_event *e)
+{
+	uint64_t block = e->pos.v / lab->spec.block_size;
+
+	return e->kind == RECDEV_WRITE && lab->log_index[block] < 0 &&
+	       !lab->is_system[block] && block != crashlab_super_block(lab);
+}
+
 bool crashlab_is_data(const struct crashlab *lab, size_t event)
 {
+	if (lab->outside)
+		return is_data_place(lab, lab->events->pdata[event]);
 	for (guint i = 1; i < lab->ops->len; i++) {
 		const struct crashlab_op *op = op_at(lab, i);
 
@@ -41,8 +52,9 @@ void crashlab_epoch_load(const struct crashlab *lab, unsigned first,
 		struct recdev_event *e = lab->events->pdata[i];
 		gboolean data;
 
+		/* One that began here may be there, too. */
 		if (!crashlab_is_change(e) || e->epoch < first ||
-		    e->epoch > last)
+		    e->since > last)
 			continue;
 		data = crashlab_is_data(lab, i);
 		g_ptr_array_add(ret->changes, e);

@@ -6,6 +6,8 @@
  *   no flush      two epochs, all of the second, a part of the first
  *   late data     the same, all of the first but its data
  *   not marked    sound ones without the mark
+ *   unawaited     sound ones of a record where all data comes behind the flush
+ *                 that ended its epoch
  *   no revokes    sound ones of a record whose revoke blocks are empty
  *   early reuse   all of the first epoch, no commit block, and data that was
  *                 written later to blocks which that commit frees
@@ -19,11 +21,26 @@
 #include <ext2fs/ext2fs.h>
 #include <string.h>
 
+static void move_data(struct crashlab *lab)
+{
+	unsigned last = recdev_epochs(lab->rec) - 1;
+
+	for (guint i = 0; i < lab->events->len; i++) {
+		struct recdev_event *e = lab->events->pdata[i];
+
+		if (e->epoch < last && crashlab_is_data(lab, i))
+			e->epoch++;
+	}
+}
+
 void crashlab_spoil(struct crashlab *lab, enum crashlab_fault fault)
 {
-	g_assert(lab->journal || fault <= CRASHLAB_NO_MARK);
+	g_assert(lab->journal || fault <= CRASHLAB_UNAWAITED);
+	g_assert(lab->outside || fault != CRASHLAB_UNAWAITED);
 	if (fault == CRASHLAB_NO_REVOKE)
 		crashlab_log_unrevoke(lab);
+	else if (fault == CRASHLAB_UNAWAITED)
+		move_data(lab);
 }
 
 bool crashlab_makes_pairs(enum crashlab_fault fault)
@@ -31,6 +48,7 @@ bool crashlab_makes_pairs(enum crashlab_fault fault)
 	switch (fault) {
 	case CRASHLAB_SOUND:
 	case CRASHLAB_NO_MARK:
+	case CRASHLAB_UNAWAITED:
 	case CRASHLAB_NO_REVOKE:
 		return false;
 	default:
@@ -43,11 +61,15 @@ bool crashlab_shows_at(const struct crashlab *lab, enum crashlab_fault fault,
 {
 	if (!lab->journal)
 		return true;
-	if (second->changes->len != 1)
-		return false;
-	if (fault == CRASHLAB_EARLY_TAIL)
-		return crashlab_is_restart(lab, second->changes->pdata[0]);
-	return crashlab_is_commit(lab, second->changes->pdata[0]);
+	/* Data of others may go out beside it. */
+	for (guint i = 0; i < second->changes->len; i++) {
+		const struct recdev_event *e = second->changes->pdata[i];
+
+		if (fault == CRASHLAB_EARLY_TAIL ? crashlab_is_restart(lab, e)
+						 : crashlab_is_commit(lab, e))
+			return true;
+	}
+	return false;
 }
 
 /* All of the last epoch; of those before it what the fault left. */

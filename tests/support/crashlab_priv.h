@@ -3,6 +3,7 @@
 #ifndef TESTS_SUPPORT_CRASHLAB_PRIV_H
 #define TESTS_SUPPORT_CRASHLAB_PRIV_H
 
+#include <rawmap/base/lock.h>
 #include <rawmap/hostfs/hostfs.h>
 #include <rawmap/image/image.h>
 
@@ -12,6 +13,8 @@
 #include <support/recdev.h>
 
 #include <glib.h>
+#include <limits.h>
+#include <stdatomic.h>
 
 #define CRASHLAB_STALE 0x5a
 #define CRASHLAB_NAME  "disk.img"
@@ -22,7 +25,8 @@ struct crashlab_op {
 	const char *name;
 	unsigned first_epoch, last_epoch;
 	size_t first_event, last_event; /* half-open */
-	bool covers;	 /* a flush: all before it is durable now */
+	bool covers;	 /* a flush: all up to base is durable now */
+	unsigned base;	 /* the operation itself, if there is but one at once */
 	bool moves_data; /* what it wrote is data, nothing else */
 	bool closes;	 /* may mark the host clean */
 };
@@ -48,6 +52,12 @@ struct crashlab {
 	GArray *ops;  /* of struct crashlab_op; [0] is a dummy */
 	uint8_t *buf; /* for the bytes of one operation */
 
+	/* another program works, see crashlab_outside.c */
+	bool outside;
+	const atomic_uint *epoch; /* under way; of who records */
+	struct mutex lock;	  /* around ops and oracle, while it works */
+	unsigned first_open; /* all operations before this one have ended */
+
 	/* the layout, which never changes */
 	GArray *log;	    /* of uint32_t: the journal's blocks, in order */
 	int32_t *log_index; /* of each block of the host; -1 */
@@ -68,6 +78,11 @@ uint64_t crashlab_below(struct crashlab *lab, uint64_t n);
 /* A little-endian field of the superblock in these bytes. */
 uint32_t crashlab_super_u32(const uint8_t *bytes, size_t at);
 uint32_t crashlab_super_block(const struct crashlab *lab);
+
+/* ---- crashlab.c ---- */
+
+/* The host, and a record without an event. */
+struct crashlab *crashlab_new(const struct crashlab_spec *spec, uint32_t seed);
 
 /* ---- crashlab_work.c ---- */
 
@@ -132,7 +147,10 @@ struct crashlab_epoch {
 };
 
 bool crashlab_is_change(const struct recdev_event *e);
-/* Was the event issued by an operation that wrote data only? */
+/*
+ * Was the event issued by an operation that wrote data only? From outside: is it
+ * neither in the log nor in the filesystem's own blocks?
+ */
 bool crashlab_is_data(const struct crashlab *lab, size_t event);
 void crashlab_apply(const struct recdev_event *e, uint8_t *bytes);
 

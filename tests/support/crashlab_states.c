@@ -127,7 +127,7 @@ static void verdict_for(const struct crashlab *lab,
 		const struct crashlab_op *op = op_at(lab, i);
 
 		if (op->covers && op->last_epoch <= ep->first)
-			ret->window.base = i;
+			ret->window.base = MAX(ret->window.base, op->base);
 		if (op->first_epoch <= ep->last)
 			ret->window.last = i;
 		if (op->closes && op->first_epoch <= ep->last &&

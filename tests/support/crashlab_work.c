@@ -282,6 +282,7 @@ static void one_op(struct crashlab *lab, enum kind kind)
 	struct crashlab_op op = {
 		.first_epoch = epoch_now(lab),
 		.first_event = events_so_far(lab),
+		.base = n,
 		.moves_data = kind < FLUSH,
 	};
 	uint64_t commits = commits_so_far(lab);

@@ -37,6 +37,7 @@ static struct recdev_event *record(struct recdev *r, enum recdev_kind kind,
 
 	e->kind = kind;
 	e->epoch = r->epoch;
+	e->since = r->epoch;
 	e->pos = pos;
 	e->len = len;
 	g_ptr_array_add(r->events, e);
@@ -167,6 +168,18 @@ struct blkdev *recdev_new(struct blkdev *lower)
 	mutex_init(&r->lock);
 	r->events = g_ptr_array_new_with_free_func(event_free);
 	return &r->dev;
+}
+
+void recdev_began(struct blkdev *dev, unsigned since)
+{
+	struct recdev *r = recdev_of(dev);
+	struct recdev_event *e;
+
+	mutex_lock(&r->lock);
+	e = r->events->pdata[r->events->len - 1];
+	g_assert(since <= e->epoch);
+	e->since = since;
+	mutex_unlock(&r->lock);
 }
 
 void recdev_mark(struct blkdev *dev, int id)

@@ -39,6 +39,8 @@ enum recdev_kind {
 struct recdev_event {
 	enum recdev_kind kind;
 	unsigned epoch; /* a flush belongs to the epoch it ends */
+	unsigned since; /* the epoch in which it began: of one that took its
+			   time an earlier one, and it may be there by then */
 	dev_off pos;	/* write, zero, discard */
 	uint64_t len;	/* bytes; the same */
 	uint8_t *bytes; /* write; else NULL */
@@ -55,6 +57,12 @@ enum recdev_fate {
 
 /* Takes a reference to @lower. Never NULL; release with blkdev_unref(). */
 struct blkdev *recdev_new(struct blkdev *lower);
+
+/*
+ * The event recorded last had begun in epoch @since. For who carries out
+ * requests some time after they came, alone.
+ */
+void recdev_began(struct blkdev *dev, unsigned since);
 
 /* Put a mark here in the record, e.g. "the third fsync returned". */
 void recdev_mark(struct blkdev *dev, int id);
