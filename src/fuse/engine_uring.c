@@ -3,10 +3,7 @@
  * The engine of io_uring, from open to close.
  *
  * The ring is made when the session is opened: whether it can be had is known
- * while somebody still reads messages. Its completion queue has room for all
- * that can ever be under way, so that none is lost and none is refused. Nothing
- * is registered with it: the kernel takes a ring down later, behind the back of
- * a process that is gone, and would keep the source open, and locked, so long.
+ * while somebody still reads messages.
  *
  * Signals: libfuse's handlers only set a flag, and a signal between a look at
  * the flag and the start of a wait would be slept over. So they are blocked
@@ -23,48 +20,6 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-/* The kernel makes no larger ring. */
-#define MOST_COMPLETIONS 65536U
-/* A turn seldom has more to submit; more is submitted in between. */
-#define SUBMISSIONS 256
-
-/* What saves the event thread interrupts, in the order of preference. */
-static const unsigned manners[] = {
-#if defined(IORING_SETUP_DEFER_TASKRUN) && defined(IORING_SETUP_SINGLE_ISSUER)
-	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-#endif
-#ifdef IORING_SETUP_COOP_TASKRUN
-	IORING_SETUP_COOP_TASKRUN,
-#endif
-	0,
-};
-
-/* Watches, and their cancellation, beside the I/O of all slots. */
-static unsigned completions(const struct uring *u)
-{
-	unsigned entries = u->entries.slots.n;
-	unsigned n = (URING_SLOTS + entries) * IMAGE_SEGS + entries;
-
-	return MIN(n + 2 * WATCHES, MOST_COMPLETIONS);
-}
-
-static int make_ring(struct uring *u, unsigned flags)
-{
-	int err = -EINVAL;
-
-	/* A kernel that does not know a manner says EINVAL. */
-	for (unsigned i = 0; err == -EINVAL && i < G_N_ELEMENTS(manners); i++) {
-		struct io_uring_params params = {
-			.flags = IORING_SETUP_CQSIZE | manners[i] | flags,
-			.cq_entries = completions(u),
-		};
-
-		err = io_uring_queue_init_params(SUBMISSIONS, &u->ring,
-						 &params);
-	}
-	return err;
-}
 
 static bool knows_all(struct io_uring *ring)
 {
@@ -100,33 +55,6 @@ static const char *reason_of(int err)
 	}
 }
 
-static int prepare(struct uring *u)
-{
-	int err;
-
-	u->ring.ring_fd = -1;
-	if (u->entries.wanted) {
-		err = entries_init(u);
-		if (err)
-			return err;
-	}
-	err = make_ring(u, u->entries.wanted ? URING_WIDE : 0);
-	/* FUSE_INIT tells what else is missing in a kernel that old. */
-	if (err == -EINVAL && u->entries.wanted)
-		err = make_ring(u, 0);
-	if (err) {
-		u->ring.ring_fd = -1;
-		return err;
-	}
-	if (!knows_all(&u->ring))
-		return -EINVAL;
-	err = slots_init(&u->slots, URING_SLOTS, u);
-	if (err)
-		return err;
-	u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return u->wake_fd < 0 ? -errno : 0;
-}
-
 const char *uring_open(struct session *s)
 {
 	struct blkdev *dev = hostfs_data_dev(s->fs);
@@ -140,11 +68,11 @@ const char *uring_open(struct session *s)
 	u->s = s;
 	u->dev = dev;
 	u->source = source;
-	u->wake_fd = -1;
-	u->entries.wanted = s->over_uring;
-	u->entries.kernel = -1;
-	u->entries.replies = -1;
-	err = prepare(u);
+	relay_init(u);
+	rings_init(u);
+	err = ring_init(&u->ring[0], u, 0);
+	if (!err && !knows_all(&u->ring[0].io))
+		err = -EINVAL;
 	if (err) {
 		uring_close(u);
 		return reason_of(err);
@@ -157,13 +85,8 @@ void uring_close(struct uring *u)
 {
 	if (!u)
 		return;
-	if (u->ring.ring_fd >= 0)
-		io_uring_queue_exit(&u->ring);
-	slots_clear(&u->slots);
-	slots_clear(&u->entries.slots);
+	rings_free(u);
 	relay_close(u);
-	if (u->wake_fd >= 0)
-		close(u->wake_fd);
 	g_free(u);
 }
 
@@ -210,25 +133,25 @@ static int start_lanes(struct uring *u)
 
 static int serve_with(struct uring *u, int signal_fd)
 {
+	struct ring *first = &u->ring[0];
 	int err;
 
-	u->fd[WATCH_FUSE] = u->entries.kernel < 0 ? fuse_session_fd(u->s->se)
-						  : u->entries.kernel;
-	u->fd[WATCH_REPLIES] = u->entries.replies;
-	u->fd[WATCH_WAKE] = u->wake_fd;
-	u->fd[WATCH_SIGNAL] = signal_fd;
-	err = set_nonblocking(u->fd[WATCH_FUSE]);
+	first->fd[WATCH_FUSE] = u->relay.kernel < 0 ? fuse_session_fd(u->s->se)
+						    : u->relay.kernel;
+	first->fd[WATCH_REPLIES] = u->relay.replies;
+	first->fd[WATCH_SIGNAL] = signal_fd;
+	err = set_nonblocking(first->fd[WATCH_FUSE]);
 	if (!err)
 		err = start_lanes(u);
 	if (err)
 		return err;
-	uring_loop(u);
+	rings_go(u);
+	ring_loop(first);
+	rings_end(u);
 	workers_stop(&u->workers);
 	workers_stop(&u->host);
 	workers_stop(&u->ends);
-	if (u->entries.granted)
-		entries_finish(u);
-	return u->res;
+	return g_atomic_int_get(&u->res);
 }
 
 static int serve(struct session *s)

@@ -7,7 +7,7 @@
  * the I/O. The command completes when a request stands in that memory; the next
  * one gives the reply, and the memory for another request. So one system call
  * hands over replies and I/O, and waits for both; nobody reads, writes or polls
- * per request. All queues are served by the event thread.
+ * per request. Queues are shared out among the rings, one after the other.
  *
  *   an entry is       its slot
  *   the kernel's      is in no list
@@ -32,11 +32,8 @@
 /* The requests of one processor at a time; more wait in the kernel. */
 #define LEAST_DEPTH 8
 
-/*
- * Processors that there can ever be: "0-3" or "0-1,4-7". Without a queue for
- * each the kernel waits for the rest of them, and all requests with it.
- */
-static unsigned count_queues(void)
+/* "0-3" or "0-1,4-7". The kernel waits for the queues of all of them. */
+unsigned entries_queues(void)
 {
 	g_autofree char *text = NULL;
 	const char *c;
@@ -59,17 +56,18 @@ static unsigned count_queues(void)
 	return CLAMP(n, 1, G_MAXUINT16);
 }
 
-int entries_init(struct uring *u)
+int entries_init(struct ring *r)
 {
-	struct entries *e = &u->entries;
-	unsigned queues = count_queues();
+	struct slots *slots = &r->entries.slots;
+	unsigned rings = r->u->rings, queues = entries_queues();
 	unsigned depth = MAX(URING_SLOTS / queues, LEAST_DEPTH);
-	int err = slots_init(&e->slots, queues * depth, u);
+	unsigned mine = (queues - r->nr + rings - 1) / rings;
+	int err = slots_init(slots, mine * depth, r);
 
-	for (unsigned i = 0; !err && i < e->slots.n; i++) {
-		struct slot *slot = &e->slots.all[i];
+	for (unsigned i = 0; !err && i < slots->n; i++) {
+		struct slot *slot = &slots->all[i];
 
-		slot->queue = (uint16_t)(i % queues);
+		slot->queue = (uint16_t)(r->nr + i % mine * rings);
 		slot->head = slots_page(slot);
 		slot->iov[0].iov_base = slot->head;
 		slot->iov[0].iov_len = sizeof(*slot->head);
@@ -79,24 +77,47 @@ int entries_init(struct uring *u)
 	return err;
 }
 
+/* ---- what a slot says to all rings ---- */
+
+static uint64_t unique_of(const struct slot *slot)
+{
+	return __atomic_load_n(&slot->unique, __ATOMIC_RELAXED);
+}
+
+static void set_unique(struct slot *slot, uint64_t unique)
+{
+	__atomic_store_n(&slot->unique, unique, __ATOMIC_RELAXED);
+}
+
+/* With it come head and payload. */
+static bool is_replied(const struct slot *slot)
+{
+	return __atomic_load_n(&slot->replied, __ATOMIC_ACQUIRE);
+}
+
+static void set_replied(struct slot *slot, bool replied)
+{
+	__atomic_store_n(&slot->replied, replied, __ATOMIC_RELEASE);
+}
+
 /* ---- to the kernel ---- */
 
 static void give(struct slot *slot)
 {
-	struct uring *u = slot->u;
-	struct io_uring_sqe *sqe = uring_sqe(u);
+	struct ring *r = slot->ring;
+	struct io_uring_sqe *sqe = ring_sqe(r);
 	struct fuse_uring_cmd_req *cmd;
 
 	/* It may never complete: there is nothing to wait for at the end. */
-	u->outstanding--;
+	r->outstanding--;
 	memset((void *)sqe, 0, URING_SQE_LEN);
 	cmd = (void *)((uint8_t *)sqe + offsetof(struct io_uring_sqe, cmd));
 	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = u->entries.kernel;
-	if (slot->unique) {
+	sqe->fd = r->u->relay.kernel;
+	cmd->commit_id = unique_of(slot);
+	if (cmd->commit_id) {
 		sqe->cmd_op = FUSE_IO_URING_CMD_COMMIT_AND_FETCH;
-		cmd->commit_id = slot->unique;
-		u->entries.busy--;
+		r->entries.busy--;
 	} else {
 		sqe->cmd_op = FUSE_IO_URING_CMD_REGISTER;
 		sqe->addr = (uintptr_t)slot->iov;
@@ -104,28 +125,34 @@ static void give(struct slot *slot)
 	}
 	cmd->qid = slot->queue;
 	io_uring_sqe_set_data64(sqe, (uintptr_t)slot | URING_ENTRY);
-	slot->unique = 0;
+	set_unique(slot, 0);
 }
 
-void entries_give(struct uring *u)
+static void give_replied(struct slot *slot)
+{
+	bool asked = unique_of(slot);
+
+	/* Then libfuse has, before the slot was put. */
+	if (asked && !is_replied(slot))
+		relay_replies(slot->u);
+	if (asked && !is_replied(slot))
+		entry_reply(slot, -EIO, 0);
+	give(slot);
+}
+
+void entries_give(struct ring *r)
 {
 	struct slot *slot;
 
-	while ((slot = slots_get(&u->entries.slots))) {
-		/* Then libfuse has, before the slot was put. */
-		if (slot->unique && !slot->replied)
-			relay_replies(u);
-		if (slot->unique && !slot->replied)
-			entry_reply(slot, -EIO, 0);
-		give(slot);
-	}
+	while ((slot = slots_get(&r->entries.slots)))
+		give_replied(slot);
 }
 
-void entries_finish(struct uring *u)
+void entries_finish(struct ring *r)
 {
-	relay_replies(u);
-	entries_give(u);
-	io_uring_submit(&u->ring);
+	relay_replies(r->u);
+	entries_give(r);
+	io_uring_submit(&r->io);
 }
 
 static void set_out(struct slot *slot, int err, size_t len)
@@ -134,9 +161,9 @@ static void set_out(struct slot *slot, int err, size_t len)
 
 	out->len = (uint32_t)(sizeof(*out) + len);
 	out->error = err;
-	out->unique = slot->unique;
+	out->unique = unique_of(slot);
 	slot->head->ring_ent_in_out.payload_sz = (uint32_t)len;
-	slot->replied = true;
+	set_replied(slot, true);
 }
 
 void entry_reply(struct slot *slot, int err, size_t len)
@@ -155,16 +182,24 @@ void entry_reply(struct slot *slot, int err, size_t len)
 		fuse_reply_none(g_steal_pointer(&slot->req));
 }
 
+static struct slot *asked(struct slots *slots, uint64_t unique)
+{
+	for (unsigned i = 0; i < slots->n; i++)
+		if (unique_of(&slots->all[i]) == unique)
+			return &slots->all[i];
+	return NULL;
+}
+
 bool entry_relay(struct uring *u, const struct fuse_out_header *out,
 		 const void *data)
 {
-	const struct slots *slots = &u->entries.slots;
+	size_t len = out->len - sizeof(*out);
 
-	for (unsigned i = 0; i < slots->n; i++) {
-		struct slot *slot = &slots->all[i];
-		size_t len = out->len - sizeof(*out);
+	for (unsigned i = 0; i < u->rings; i++) {
+		struct slot *slot =
+			asked(&u->ring[i].entries.slots, out->unique);
 
-		if (slot->unique != out->unique)
+		if (!slot)
 			continue;
 		memcpy(slot->payload, data, len);
 		set_out(slot, out->error, len);
@@ -181,10 +216,10 @@ static bool take_message(struct slot *slot)
 	const struct fuse_uring_ent_in_out *ent = &slot->head->ring_ent_in_out;
 	size_t payload = ent->payload_sz, op;
 
-	slot->unique = ent->commit_id;
-	slot->replied = false;
+	set_replied(slot, false);
+	set_unique(slot, ent->commit_id);
 	slot->req = NULL;
-	slot->u->entries.busy++;
+	slot->ring->entries.busy++;
 	if (payload > MAX_TRANSFER || in->len < sizeof(*in) + payload)
 		return false;
 	op = in->len - sizeof(*in) - payload;
@@ -200,12 +235,10 @@ static bool take_message(struct slot *slot)
 /* The kernel turns to /dev/fuse by itself. */
 static void refused(struct uring *u, int err)
 {
-	if (u->entries.undone)
-		return;
-	log_warning("requests come from /dev/fuse, the kernel takes no queues: "
-		    "%s",
-		    g_strerror(-err));
-	relay_undo(u);
+	if (relay_undo(u))
+		log_warning("requests come from /dev/fuse, the kernel takes no "
+			    "queues: %s",
+			    g_strerror(-err));
 }
 
 void entry_done(struct slot *slot, int res)
@@ -213,7 +246,7 @@ void entry_done(struct slot *slot, int res)
 	struct uring *u = slot->u;
 
 	/* At the end they are left to the kernel, as those in /dev/fuse are. */
-	if (u->over || res == -ENOTCONN || res == -ECONNABORTED)
+	if (uring_is_over(u) || res == -ENOTCONN || res == -ECONNABORTED)
 		return;
 	if (res < 0) {
 		if (slot->len)
@@ -221,7 +254,7 @@ void entry_done(struct slot *slot, int res)
 		else
 			refused(u, res);
 	} else if (take_message(slot)) {
-		uring_dispatch(u, slot);
+		uring_dispatch(slot);
 	} else {
 		entry_reply(slot, -EIO, 0);
 		slots_put(slot->home, slot);

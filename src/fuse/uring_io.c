@@ -48,7 +48,7 @@ static void over(struct slot *slot)
 static void queue_flush(struct slot *slot)
 {
 	struct xfer *x = &slot->xfer[0];
-	struct io_uring_sqe *sqe = uring_sqe(slot->u);
+	struct io_uring_sqe *sqe = ring_sqe(slot->ring);
 
 	x->slot = slot;
 	x->len = 0;
@@ -120,7 +120,7 @@ static int check_guard(const struct slot *slot)
 static void queue_xfer(struct xfer *x)
 {
 	struct uring *u = x->slot->u;
-	struct io_uring_sqe *sqe = uring_sqe(u);
+	struct io_uring_sqe *sqe = ring_sqe(x->slot->ring);
 
 	if (x->slot->op == BLKDEV_READ)
 		io_uring_prep_read(sqe, u->source, x->buf, x->left, x->pos);
@@ -284,10 +284,20 @@ void uring_io_done(struct xfer *x, int res)
 
 /* ---- the engine's operations ---- */
 
+static struct ring *ring_of_thread(struct uring *u)
+{
+	for (unsigned i = 1; i < u->rings; i++)
+		if (pthread_equal(u->ring[i].thread, pthread_self()))
+			return &u->ring[i];
+	return &u->ring[0];
+}
+
+/* The slot that this thread's dispatch is about. */
 static struct slot *take(struct session *s, fuse_req_t req, enum blkdev_io op,
 			 struct image *img)
 {
-	struct slot *slot = g_steal_pointer(&s->uring->current);
+	struct ring *r = ring_of_thread(s->uring);
+	struct slot *slot = g_steal_pointer(&r->current);
 
 	g_assert(slot);
 	slot->op = op;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The event thread. One turn: read requests until there are no more, or no more
- * slots; hand what came of them to the kernel and wait, in one system call; take
- * the completions, which reply.
+ * The event thread. One turn: read some requests, as long as there are any, and
+ * slots; hand what came of them to the kernel and, if there is nothing else to
+ * do, wait, in one system call; take some completions, which reply.
  *
  *   watched        means                          looked at
  *   the requests   the kernel has some            when the last look found none
@@ -26,6 +26,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/*
+ * Requests, and completions, of one turn. A disk gives its completions in heaps.
+ * Were each heap replied to as a whole, and then what comes of the replies taken
+ * as a whole, the disk would wait for us, and we for it, in turn.
+ */
+#define BITE 8
+
 /* Below any address: what a completion is for when it is no xfer's. */
 enum { TAG_WATCH = 1, TAG_CANCEL = TAG_WATCH + WATCHES, TAGS };
 
@@ -36,47 +43,48 @@ static void entered(int ret)
 		g_error("io_uring_enter: %s", g_strerror(-ret));
 }
 
-struct io_uring_sqe *uring_sqe(struct uring *u)
+struct io_uring_sqe *ring_sqe(struct ring *r)
 {
 	struct io_uring_sqe *sqe;
 
-	while (!(sqe = io_uring_get_sqe(&u->ring)))
-		entered(io_uring_submit(&u->ring));
-	u->outstanding++;
+	while (!(sqe = io_uring_get_sqe(&r->io)))
+		entered(io_uring_submit(&r->io));
+	r->outstanding++;
 	return sqe;
+}
+
+static void wake(struct ring *r)
+{
+	const uint64_t one = 1;
+
+	while (write(r->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
 }
 
 void uring_end(struct uring *u, int res)
 {
-	u->over = true;
-	if (!u->res)
-		u->res = res;
+	g_atomic_int_compare_and_exchange(&u->res, 0, res);
+	g_atomic_int_set(&u->over, 1);
+	for (unsigned i = 0; i < u->rings; i++)
+		wake(&u->ring[i]);
 }
 
 /* ---- from other threads ---- */
 
-static void wake(struct uring *u)
-{
-	const uint64_t one = 1;
-
-	while (write(u->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
 void uring_put(struct slot *slot)
 {
-	struct uring *u = slot->u;
+	struct ring *r = slot->ring;
 
 	if (slots_put(slot->home, slot))
-		wake(u);
+		wake(r);
 }
 
 void uring_give_back(struct slot *slot)
 {
-	struct uring *u = slot->u;
+	struct ring *r = slot->ring;
 
-	if (slots_give_back(&u->slots, slot))
-		wake(u);
+	if (slots_give_back(&r->slots, slot))
+		wake(r);
 }
 
 /* ---- requests ---- */
@@ -105,8 +113,9 @@ static bool is_for_us(uint32_t opcode)
 	}
 }
 
-void uring_dispatch(struct uring *u, struct slot *slot)
+void uring_dispatch(struct slot *slot)
 {
+	struct ring *r = slot->ring;
 	const struct fuse_in_header *in = (const void *)slot->message;
 	struct fuse_buf buf = { .mem = slot->message, .size = slot->len };
 
@@ -114,61 +123,61 @@ void uring_dispatch(struct uring *u, struct slot *slot)
 		uring_job_message(slot, work_message);
 		return;
 	}
-	u->current = slot;
-	fuse_session_process_buf(u->s->se, &buf);
+	r->current = slot;
+	fuse_session_process_buf(r->u->s->se, &buf);
 	/* libfuse has replied, or there is nothing to reply. */
-	if (u->current) {
-		u->current = NULL;
+	if (r->current) {
+		r->current = NULL;
 		slots_put(slot->home, slot);
 	}
 }
 
 /* As libfuse has it: what does an error of a read from the kernel mean? */
-static void read_failed(struct uring *u, int err)
+static void read_failed(struct ring *r, int err)
 {
 	switch (err) {
 	case EAGAIN:
-		u->readable = false;
+		r->readable = false;
 		break;
 	case EINTR:
 	case ENOENT: /* the request was interrupted */
 		break;
 	case ENODEV: /* unmounted */
-		uring_end(u, 0);
+		uring_end(r->u, 0);
 		break;
 	default:
-		uring_end(u, -err);
+		uring_end(r->u, -err);
 	}
 }
 
 /* One request; false when there is no slot for it. */
-static bool take_request(struct uring *u)
+static bool take_request(struct ring *r)
 {
-	struct slot *slot = slots_get(&u->slots);
+	struct slot *slot = slots_get(&r->slots);
 	size_t room;
 	ssize_t n;
 
 	if (!slot)
 		return false;
 	room = (size_t)(slot->payload - slot->message) + MAX_TRANSFER;
-	n = read(u->fd[WATCH_FUSE], slot->message, room);
+	n = read(r->fd[WATCH_FUSE], slot->message, room);
 	if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
 		slot->len = (size_t)n;
-		uring_dispatch(u, slot);
+		uring_dispatch(slot);
 		return true;
 	}
-	read_failed(u, n < 0 ? errno : EIO);
-	slots_put(&u->slots, slot);
+	read_failed(r, n < 0 ? errno : EIO);
+	slots_put(&r->slots, slot);
 	return true;
 }
 
-/* False when it stopped for want of slots. Completions get their turn, too. */
-static bool take_requests(struct uring *u)
+/* False when it stopped for want of slots. */
+static bool take_requests(struct ring *r)
 {
-	for (unsigned i = 0; i < URING_SLOTS; i++) {
-		if (!u->readable || u->over)
+	for (unsigned i = 0; i < BITE; i++) {
+		if (!r->readable || uring_is_over(r->u))
 			return true;
-		if (!take_request(u))
+		if (!take_request(r))
 			return false;
 	}
 	return true;
@@ -176,93 +185,106 @@ static bool take_requests(struct uring *u)
 
 /* ---- the ring ---- */
 
-static void watch(struct uring *u, enum watch what)
+static void watch(struct ring *r, enum watch what)
 {
 	struct io_uring_sqe *sqe;
 
-	if (u->watched[what])
+	if (r->watched[what] || r->fd[what] < 0)
 		return;
-	sqe = uring_sqe(u);
-	io_uring_prep_poll_add(sqe, u->fd[what], POLLIN);
+	sqe = ring_sqe(r);
+	io_uring_prep_poll_add(sqe, r->fd[what], POLLIN);
 	io_uring_sqe_set_data64(sqe, TAG_WATCH + (unsigned)what);
-	u->watched[what] = true;
+	r->watched[what] = true;
 }
 
-static void unwatch(struct uring *u, enum watch what)
+static void unwatch(struct ring *r, enum watch what)
 {
 	struct io_uring_sqe *sqe;
 
-	if (!u->watched[what])
+	if (!r->watched[what])
 		return;
-	sqe = uring_sqe(u);
+	sqe = ring_sqe(r);
 	io_uring_prep_poll_remove(sqe, TAG_WATCH + (unsigned)what);
 	io_uring_sqe_set_data64(sqe, TAG_CANCEL);
 }
 
-static void seen(struct uring *u, enum watch what)
+static void seen(struct ring *r, enum watch what)
 {
 	struct signalfd_siginfo info;
 	uint64_t count;
 
-	u->watched[what] = false;
+	r->watched[what] = false;
 	switch (what) {
 	case WATCH_FUSE:
-		u->readable = true;
+		r->readable = true;
 		break;
 	case WATCH_WAKE:
 		/* The next turn finds what there is. */
-		while (read(u->fd[what], &count, sizeof(count)) < 0 &&
+		while (read(r->fd[what], &count, sizeof(count)) < 0 &&
 		       errno == EINTR)
 			;
 		break;
 	case WATCH_REPLIES:
-		relay_replies(u);
+		relay_replies(r->u);
 		break;
 	case WATCH_SIGNAL:
-		if (read(u->fd[what], &info, sizeof(info)) == sizeof(info))
-			uring_end(u, (int)info.ssi_signo);
+		if (read(r->fd[what], &info, sizeof(info)) == sizeof(info))
+			uring_end(r->u, (int)info.ssi_signo);
 		break;
 	case WATCHES:
 		g_assert_not_reached();
 	}
 }
 
-static void completed(struct uring *u, uint64_t data, int res)
+static void completed(struct ring *r, uint64_t data, int res)
 {
 	if (data & URING_ENTRY && data >= TAGS) {
 		entry_done((struct slot *)(uintptr_t)(data & ~URING_ENTRY),
 			   res);
 		return;
 	}
-	u->outstanding--;
+	r->outstanding--;
 	if (data >= TAGS)
 		uring_io_done((struct xfer *)(uintptr_t)data, res);
 	else if (data != TAG_CANCEL)
-		seen(u, (enum watch)(data - TAG_WATCH));
+		seen(r, (enum watch)(data - TAG_WATCH));
 }
 
-static void turn(struct uring *u, bool wait)
+/* What is queued goes to the kernel in any case. */
+static void enter(struct ring *r, bool wait)
 {
-	struct io_uring_cqe *cqe;
-
-	if (wait)
-		entered(io_uring_submit_and_wait(&u->ring, 1));
-	else
-		entered(io_uring_submit_and_get_events(&u->ring));
-
-	while (io_uring_peek_cqe(&u->ring, &cqe) == 0) {
-		uint64_t data = cqe->user_data;
-		int res = cqe->res;
-
-		/* Its place first: what comes of it needs one again. */
-		io_uring_cqe_seen(&u->ring, cqe);
-		completed(u, data, res);
+	if (io_uring_cq_ready(&r->io)) {
+		if (io_uring_sq_ready(&r->io))
+			entered(io_uring_submit(&r->io));
+	} else if (wait) {
+		entered(io_uring_submit_and_wait(&r->io, 1));
+	} else {
+		entered(io_uring_submit_and_get_events(&r->io));
 	}
 }
 
-static void take_back(struct uring *u)
+static void turn(struct ring *r, bool wait)
 {
-	struct slot *slot = slots_take_back(&u->slots);
+	struct io_uring_cqe *cqe;
+
+	enter(r, wait);
+	for (unsigned i = 0; i < BITE; i++) {
+		uint64_t data;
+		int res;
+
+		if (io_uring_peek_cqe(&r->io, &cqe) < 0)
+			break;
+		data = cqe->user_data;
+		res = cqe->res;
+		/* Its place first: what comes of it needs one again. */
+		io_uring_cqe_seen(&r->io, cqe);
+		completed(r, data, res);
+	}
+}
+
+static void take_back(struct ring *r)
+{
+	struct slot *slot = slots_take_back(&r->slots);
 
 	while (slot) {
 		struct slot *next = slot->next;
@@ -272,48 +294,53 @@ static void take_back(struct uring *u)
 	}
 }
 
-static void watch_replies(struct uring *u)
+static void watch_replies(struct ring *r)
 {
-	if (u->entries.granted)
-		watch(u, WATCH_REPLIES);
+	if (r->u->relay.granted)
+		watch(r, WATCH_REPLIES);
 }
 
 /* No request is under way any more. What comes back is not free till taken. */
-static bool at_rest(struct uring *u)
+static bool at_rest(struct ring *r)
 {
-	take_back(u);
-	if (u->entries.granted)
-		entries_give(u);
-	watch_replies(u);
-	return slots_all_free(&u->slots) && !u->entries.busy;
+	take_back(r);
+	if (r->u->relay.granted)
+		entries_give(r);
+	watch_replies(r);
+	return slots_all_free(&r->slots) && !r->entries.busy;
 }
 
-void uring_loop(struct uring *u)
+void ring_loop(struct ring *r)
 {
-	u->readable = true;
-	while (!u->over && !fuse_session_exited(u->s->se)) {
+	ring_stay(r);
+	r->readable = r->fd[WATCH_FUSE] >= 0;
+	while (!uring_is_over(r->u) && !fuse_session_exited(r->u->s->se)) {
 		bool fed;
 
-		take_back(u);
-		fed = take_requests(u);
+		take_back(r);
+		fed = take_requests(r);
 
-		watch(u, WATCH_SIGNAL);
-		watch(u, WATCH_WAKE);
-		if (!u->readable)
-			watch(u, WATCH_FUSE);
-		if (u->entries.granted)
-			entries_give(u);
-		watch_replies(u);
-		turn(u, (!u->readable || !fed) && !u->over);
+		watch(r, WATCH_SIGNAL);
+		watch(r, WATCH_WAKE);
+		if (!r->readable)
+			watch(r, WATCH_FUSE);
+		if (r->u->relay.granted)
+			entries_give(r);
+		watch_replies(r);
+		turn(r, (!r->readable || !fed) && !uring_is_over(r->u));
 	}
-	unwatch(u, WATCH_FUSE);
-	unwatch(u, WATCH_SIGNAL);
-	while (!at_rest(u)) {
-		watch(u, WATCH_WAKE);
-		turn(u, true);
+	/* For all rings, whatever it was that ended this one. */
+	uring_end(r->u, 0);
+	unwatch(r, WATCH_FUSE);
+	unwatch(r, WATCH_SIGNAL);
+	while (!at_rest(r)) {
+		watch(r, WATCH_WAKE);
+		turn(r, true);
 	}
-	unwatch(u, WATCH_WAKE);
-	unwatch(u, WATCH_REPLIES);
-	while (u->outstanding)
-		turn(u, true);
+	if (r->u->relay.granted)
+		entries_finish(r);
+	unwatch(r, WATCH_WAKE);
+	unwatch(r, WATCH_REPLIES);
+	while (r->outstanding)
+		turn(r, true);
 }

@@ -2,7 +2,8 @@
 /*
  * The parts of the engine of io_uring.
  *
- *   engine_uring.c   the ring, from open to close; signals
+ *   engine_uring.c   from open to close; signals
+ *   uring_rings.c    rings, and the threads of more than one
  *   uring_loop.c     the event thread: requests in, completions back
  *   uring_io.c       one read, write or flush, from request to reply
  *   uring_jobs.c     the steps of it that may have to wait
@@ -19,11 +20,12 @@
  *                    |             |
  *                    +--------- its thread -----------------------> free
  *
- * The event thread is the one that opened the ring; nobody else touches it. It
+ * An event thread is the one that opened its ring; nobody else touches it. It
  * waits for nothing but the ring: it takes no lock that is held across I/O, or
  * across a wait for something that only it can end (an I/O of the ring holds
  * its range of the image, and the sectors of the source, until the event thread
- * has seen it complete).
+ * has seen it complete). There is one; only where requests come through io_uring
+ * there are more, and each has the queues of some processors.
  *
  * Nobody waits for what is queued on the own lane: see uring_jobs.c.
  */
@@ -33,6 +35,7 @@
 #include "engine_priv.h"
 
 #include <liburing.h>
+#include <sched.h>
 #include <sys/uio.h>
 
 /* In the data of a completion, which is an address: that of an entry. */
@@ -55,6 +58,7 @@ struct fuse_uring_req_header;
 
 struct slot {
 	struct uring *u;    /* set once */
+	struct ring *ring;  /* set once: its event thread's */
 	struct slots *home; /* set once: where it is put */
 	/*
 	 * A message of the kernel. The payload of a write, which stands 80 bytes
@@ -82,8 +86,8 @@ struct slot {
 	struct fuse_uring_req_header *head; /* set once; shared with the kernel */
 	struct iovec iov[2];		    /* set once: head and payload */
 	uint16_t queue;			    /* set once */
-	uint64_t unique;		    /* of its request; 0: it has none */
-	bool replied; /* the reply stands in head and payload */
+	uint64_t unique; /* atomic: of its request; 0: it has none */
+	bool replied;	 /* atomic: the reply stands in head and payload */
 };
 
 struct slots {
@@ -98,8 +102,8 @@ struct slots {
 	struct slot *back, *back_last; /* guarded by lock: given back */
 };
 
-/* @n of them: 0 or -ENOMEM. clear: all are free. */
-int slots_init(struct slots *slots, unsigned n, struct uring *u);
+/* @n of them, or none: 0 or -ENOMEM. clear: all are free. */
+int slots_init(struct slots *slots, unsigned n, struct ring *ring);
 void slots_clear(struct slots *slots);
 /* NULL: there is none; the next put says so. */
 struct slot *slots_get(struct slots *slots);
@@ -126,6 +130,7 @@ struct workers {
 	unsigned idle;		   /* guarded by lock */
 	bool stop;		   /* guarded by lock */
 	unsigned n, max;	   /* n: guarded by lock */
+	cpu_set_t cpus;		   /* set once: where they may run */
 	pthread_t *threads;
 };
 
@@ -136,57 +141,110 @@ void workers_add(struct workers *w, struct slot *slot); /* from any thread */
 void workers_stop(struct workers *w);
 
 /*
- * Requests that come through the ring: FUSE over io_uring. An entry is a slot
- * that the kernel fills. What is free among the slots here is not in the
- * kernel's hands and has to be given back: with a reply, or for the first time.
+ * Requests that come through the rings: FUSE over io_uring. An entry is a slot
+ * that the kernel fills; a ring has those of some queues. What is free among its
+ * slots here is not in the kernel's hands and has to be given back: with a reply,
+ * or for the first time.
  */
 struct entries {
-	bool wanted;	  /* set once: -o io_uring */
-	bool granted;	  /* set at FUSE_INIT */
-	bool undone;	  /* libfuse's descriptor is the kernel's again */
-	int kernel;	  /* /dev/fuse while libfuse's is none; else -1 */
-	int replies;	  /* where libfuse's replies come out then; else -1 */
-	uint8_t *relayed; /* the one looked at */
-	unsigned busy;	  /* the event thread's: that have a request */
+	unsigned busy; /* the event thread's: that have a request */
 	struct slots slots;
 };
 
+/* How that was agreed on, and what libfuse replies meanwhile. */
+struct relay {
+	bool wanted;  /* set once: -o io_uring */
+	bool granted; /* set at FUSE_INIT */
+	int kernel;   /* /dev/fuse while libfuse's is none; else -1 */
+	int replies;  /* where libfuse's replies come out then; else -1 */
+	struct mutex lock;
+	bool undone;	  /* guarded by lock: libfuse has the kernel's again */
+	uint8_t *relayed; /* guarded by lock: the one looked at */
+};
+
 enum watch { WATCH_FUSE, WATCH_WAKE, WATCH_SIGNAL, WATCH_REPLIES, WATCHES };
+
+/*
+ * An event thread and its ring. The first one has /dev/fuse, signals and
+ * libfuse's replies; others are there for entries only.
+ */
+struct ring {
+	struct uring *u; /* set once */
+	unsigned nr;	 /* set once */
+	struct io_uring io;
+	struct slots slots;
+	struct entries entries;
+	int wake_fd;	  /* an eventfd: a slot was missed, or comes back */
+	pthread_t thread; /* of others than the first; set before requests come */
+
+	/* The event thread's */
+	struct slot *current; /* being dispatched; NULL: somebody took it */
+	int fd[WATCHES];      /* -1: not watched */
+	bool watched[WATCHES];
+	unsigned outstanding; /* completions that have to come */
+	bool readable;	      /* the kernel may have requests */
+};
+
+#define MAX_RINGS 16
+
+/* Of the threads of rings behind the first one. */
+struct starting {
+	struct mutex lock;
+	struct cond changed;
+	unsigned ready; /* guarded by lock: have tried to make theirs */
+	int err;	/* guarded by lock: of the first that could not */
+	bool go, stop;	/* guarded by lock */
+	unsigned created;
+	pthread_t thread[MAX_RINGS];
+};
 
 struct uring {
 	struct session *s;
 	struct blkdev *dev; /* the source */
 	int source;	    /* its descriptor, borrowed */
-	struct io_uring ring;
-	struct slots slots;
+	struct ring ring[MAX_RINGS];
+	unsigned rings; /* set once */
+	struct starting start;
 	struct workers workers, host, ends; /* uring_jobs.c */
-	int wake_fd;	 /* an eventfd: a slot was missed, or comes back */
 	gint guard_done; /* atomic: hostfs_guard() needs no lock any more */
-	struct entries entries;
-
-	/* The event thread's */
-	struct slot *current; /* being dispatched; NULL: somebody took it */
-	int fd[WATCHES];
-	bool watched[WATCHES];
-	unsigned outstanding; /* completions that have to come */
-	bool readable;	      /* the kernel may have requests */
-	bool over;
-	int res; /* for serve */
+	struct relay relay;
+	gint over; /* atomic */
+	gint res;  /* atomic: for serve */
 };
 
-/* The event thread's loop, from start to the last completion. Sets res. */
-void uring_loop(struct uring *u);
+/* A ring, for the calling thread only. 0 or -errno; rings_free() in any case. */
+int ring_init(struct ring *r, struct uring *u, unsigned nr);
+/* The kernel forgets it; the memory that it may still write to stays. */
+void ring_leave(struct ring *r);
+/* Where requests come through rings: run on the processor that has its queue. */
+void ring_stay(const struct ring *r);
+
+/* How many there shall be; not one is made yet. free: of all. */
+void rings_init(struct uring *u);
+void rings_free(struct uring *u);
+/* Make those behind the first one, with a thread each, which waits. 0, -errno. */
+int rings_start(struct uring *u);
+void rings_go(struct uring *u);
+/* Behind uring_end(), or when they never went. */
+void rings_end(struct uring *u);
+
+/* The event thread's loop, from start to the last completion. Sets u->res. */
+void ring_loop(struct ring *r);
 
 /*
  * Room for one more I/O, to be prepared and to be given its xfer as data. Never
  * NULL.
  */
-struct io_uring_sqe *uring_sqe(struct uring *u);
+struct io_uring_sqe *ring_sqe(struct ring *r);
 
 /* A request of @slot, its message in memory. It will be put. */
-void uring_dispatch(struct uring *u, struct slot *slot);
+void uring_dispatch(struct slot *slot);
 /* Nothing is mounted any more (0), a signal, or -errno. */
 void uring_end(struct uring *u, int res);
+static inline bool uring_is_over(struct uring *u)
+{
+	return g_atomic_int_get(&u->over);
+}
 
 /* struct engine_ops */
 void uring_read(struct session *s, fuse_req_t req, struct image *img,
@@ -226,24 +284,27 @@ void uring_job_begin(struct slot *slot);
 void uring_job_move(struct slot *slot);
 void uring_job_end(struct slot *slot);
 
-/* Memory for all of them. 0 or -ENOMEM. */
-int entries_init(struct uring *u);
+/* Processors that there can ever be: the kernel has a queue for each. */
+unsigned entries_queues(void);
+/* Memory for all that the ring is to have. 0 or -ENOMEM. */
+int entries_init(struct ring *r);
 /*
  * On the event thread, before it submits: what is free is given to the kernel,
  * with its reply.
  */
-void entries_give(struct uring *u);
+void entries_give(struct ring *r);
 /* The last replies, when nobody works on a request any more. */
-void entries_finish(struct uring *u);
+void entries_finish(struct ring *r);
 /* The kernel has put a request into @slot, or says why it does not (-errno). */
 void entry_done(struct slot *slot, int res);
 /* The reply, on any thread that has the slot; data stands in its payload. */
 void entry_reply(struct slot *slot, int err, size_t len);
 
-/* The other messages of libfuse, from where it wrote them to the kernel. */
+/* The other messages of libfuse, from where it wrote them. From any thread. */
 void relay_replies(struct uring *u);
-/* libfuse speaks to the kernel itself, from now on. */
-void relay_undo(struct uring *u);
+/* libfuse speaks to the kernel itself, from now on. False: it did already. */
+bool relay_undo(struct uring *u);
+void relay_init(struct uring *u);
 void relay_close(struct uring *u);
 
 #endif

@@ -24,11 +24,11 @@
 #define HEADERS (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 G_STATIC_ASSERT(HEADERS % 8 == 0 && HEADERS <= PAGE);
 
-int slots_init(struct slots *slots, unsigned n, struct uring *u)
+int slots_init(struct slots *slots, unsigned n, struct ring *ring)
 {
 	uint8_t *memory;
 
-	slots->memory_len = n * STRIDE;
+	slots->memory_len = MAX(n, 1) * STRIDE;
 	memory = mmap(NULL, slots->memory_len, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)
@@ -47,7 +47,8 @@ int slots_init(struct slots *slots, unsigned n, struct uring *u)
 	for (unsigned i = 0; i < n; i++) {
 		struct slot *slot = &slots->all[i];
 
-		slot->u = u;
+		slot->u = ring->u;
+		slot->ring = ring;
 		slot->home = slots;
 		slot->payload = memory + i * STRIDE + PAGE;
 		slot->message = slot->payload - HEADERS;

@@ -41,13 +41,19 @@ static void *worker_main(void *arg)
 /* Signals are for the event thread. Under the lock, or before there is another. */
 static int start_one(struct workers *w)
 {
+	pthread_attr_t attr;
 	sigset_t all, old;
 	int err;
 
+	/* Not on the one processor of the event thread that asks for it. */
+	pthread_attr_init(&attr);
+	(void)pthread_attr_setaffinity_np(&attr, sizeof(w->cpus), &w->cpus);
+
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	err = pthread_create(&w->threads[w->n], NULL, worker_main, w);
+	err = pthread_create(&w->threads[w->n], &attr, worker_main, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
 	if (!err)
 		w->n++;
 	return -err;
@@ -70,6 +76,7 @@ int workers_start(struct workers *w, unsigned max)
 	};
 	mutex_init(&w->lock);
 	cond_init(&w->wake);
+	pthread_getaffinity_np(pthread_self(), sizeof(w->cpus), &w->cpus);
 	err = start_one(w);
 	if (err)
 		clear(w);

@@ -14,19 +14,20 @@
 #include "../../../src/fuse/uring_priv.h"
 
 static struct uring u;
+static struct ring ring = { .u = &u };
 
 START_TEST(a_payload_is_where_direct_io_wants_it)
 {
 	struct slot *slot;
 
-	ck_assert_int_eq(slots_init(&u.slots, URING_SLOTS, &u), 0);
-	while ((slot = slots_get(&u.slots))) {
+	ck_assert_int_eq(slots_init(&ring.slots, URING_SLOTS, &ring), 0);
+	while ((slot = slots_get(&ring.slots))) {
 		ck_assert_uint_eq((uintptr_t)slot->payload % 4096, 0);
 		ck_assert_int_eq(slot->payload - slot->message, 80);
 		/* The last byte of the largest one is there. */
 		slot->payload[MAX_TRANSFER - 1] = 1;
 	}
-	slots_clear(&u.slots);
+	slots_clear(&ring.slots);
 }
 END_TEST
 
@@ -34,15 +35,15 @@ START_TEST(slots_are_bounded_and_each_is_given_once)
 {
 	struct slot *given[URING_SLOTS];
 
-	ck_assert_int_eq(slots_init(&u.slots, URING_SLOTS, &u), 0);
+	ck_assert_int_eq(slots_init(&ring.slots, URING_SLOTS, &ring), 0);
 	for (unsigned i = 0; i < URING_SLOTS; i++) {
-		given[i] = slots_get(&u.slots);
+		given[i] = slots_get(&ring.slots);
 		ck_assert_ptr_nonnull(given[i]);
 		for (unsigned j = 0; j < i; j++)
 			ck_assert_ptr_ne(given[i], given[j]);
 	}
-	ck_assert_ptr_null(slots_get(&u.slots));
-	slots_clear(&u.slots);
+	ck_assert_ptr_null(slots_get(&ring.slots));
+	slots_clear(&ring.slots);
 }
 END_TEST
 
@@ -50,15 +51,15 @@ START_TEST(who_puts_a_missed_slot_is_told_once)
 {
 	struct slot *given[URING_SLOTS];
 
-	ck_assert_int_eq(slots_init(&u.slots, URING_SLOTS, &u), 0);
+	ck_assert_int_eq(slots_init(&ring.slots, URING_SLOTS, &ring), 0);
 	for (unsigned i = 0; i < URING_SLOTS; i++)
-		given[i] = slots_get(&u.slots);
-	ck_assert(!slots_put(&u.slots, given[0]));
-	ck_assert_ptr_eq(slots_get(&u.slots), given[0]);
-	ck_assert_ptr_null(slots_get(&u.slots));
-	ck_assert(slots_put(&u.slots, given[0]));
-	ck_assert(!slots_put(&u.slots, given[1]));
-	slots_clear(&u.slots);
+		given[i] = slots_get(&ring.slots);
+	ck_assert(!slots_put(&ring.slots, given[0]));
+	ck_assert_ptr_eq(slots_get(&ring.slots), given[0]);
+	ck_assert_ptr_null(slots_get(&ring.slots));
+	ck_assert(slots_put(&ring.slots, given[0]));
+	ck_assert(!slots_put(&ring.slots, given[1]));
+	slots_clear(&ring.slots);
 }
 END_TEST
 
@@ -80,13 +81,13 @@ static void work_behind_gate(struct slot *slot)
 	at_work--;
 	worked++;
 	mutex_unlock(&lock);
-	slots_put(&slot->u->slots, slot);
+	slots_put(slot->home, slot);
 }
 
 static void add_all(void)
 {
 	for (unsigned i = 0; i < URING_SLOTS; i++) {
-		struct slot *slot = slots_get(&u.slots);
+		struct slot *slot = slots_get(&ring.slots);
 
 		ck_assert_ptr_nonnull(slot);
 		slot->work = work_behind_gate;
@@ -100,13 +101,13 @@ static void setup_workers(void)
 	cond_init(&changed);
 	at_work = most = worked = 0;
 	gate_open = false;
-	ck_assert_int_eq(slots_init(&u.slots, URING_SLOTS, &u), 0);
+	ck_assert_int_eq(slots_init(&ring.slots, URING_SLOTS, &ring), 0);
 	ck_assert_int_eq(workers_start(&u.workers, MAX_WORKERS), 0);
 }
 
 static void teardown_workers(void)
 {
-	slots_clear(&u.slots);
+	slots_clear(&ring.slots);
 	cond_clear(&changed);
 	mutex_clear(&lock);
 }
