@@ -15,7 +15,6 @@
 #include <rawmap/base/log.h>
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,19 +122,6 @@ static bool check_mountpoint(struct session *s, guint images, GError **error)
 	return true;
 }
 
-/* Signals are for the main thread, which waits in libfuse's loop for them. */
-static struct committer *start_committer(struct session *s)
-{
-	struct committer *c;
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	c = committer_start(s->fs, s->commit);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return c;
-}
-
 void session_stay(void)
 {
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
@@ -222,7 +208,7 @@ bool session_run(struct session *s, GError **error)
 
 	if (!s->readonly) {
 		hygiene_apply();
-		s->committer = start_committer(s);
+		s->committer = committer_start(s->fs, s->commit);
 	}
 	log_info("'%s' is mounted on '%s'%s, engine=%s", s->source,
 		 s->mountpoint, s->readonly ? ", read-only" : "",

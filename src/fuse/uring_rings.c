@@ -18,9 +18,10 @@
  */
 #include "uring_proto.h"
 
+#include <rawmap/base/thread.h>
+
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -168,19 +169,6 @@ static void *ring_main(void *arg)
 	return NULL;
 }
 
-/* Signals are for the first one. */
-static int create(struct ring *r, pthread_t *ret)
-{
-	sigset_t all, old;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	err = pthread_create(ret, NULL, ring_main, r);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -err;
-}
-
 int rings_start(struct uring *u)
 {
 	struct starting *st = &u->start;
@@ -189,7 +177,8 @@ int rings_start(struct uring *u)
 	for (unsigned i = 1; i < u->rings && !err; i++) {
 		u->ring[i].u = u;
 		u->ring[i].nr = i;
-		err = create(&u->ring[i], &st->thread[i]);
+		err = thread_start(&st->thread[i], NULL, ring_main,
+				   &u->ring[i]);
 		st->created += !err;
 	}
 	mutex_lock(&st->lock);

@@ -5,7 +5,7 @@
  */
 #include "uring_priv.h"
 
-#include <signal.h>
+#include <rawmap/base/thread.h>
 
 /* NULL: nothing is left and it is time to end. */
 static struct slot *next_slot(struct workers *w)
@@ -38,25 +38,17 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-/* Signals are for the event thread. Under the lock, or before there is another. */
+/*
+ * Under the lock, or before there is another. Not on the one processor of the
+ * event thread that asks for it.
+ */
 static int start_one(struct workers *w)
 {
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int err;
+	int err = thread_start(&w->threads[w->n], &w->cpus, worker_main, w);
 
-	/* Not on the one processor of the event thread that asks for it. */
-	pthread_attr_init(&attr);
-	(void)pthread_attr_setaffinity_np(&attr, sizeof(w->cpus), &w->cpus);
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	err = pthread_create(&w->threads[w->n], &attr, worker_main, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
 	if (!err)
 		w->n++;
-	return -err;
+	return err;
 }
 
 static void clear(struct workers *w)

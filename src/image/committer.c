@@ -6,6 +6,7 @@
  * once, so the thread needs no opinion of its own about errors.
  */
 #include <rawmap/base/lock.h>
+#include <rawmap/base/thread.h>
 #include <rawmap/image/committer.h>
 
 struct committer {
@@ -61,9 +62,9 @@ struct committer *committer_start(struct hostfs *fs, unsigned seconds)
 	c->interval_ns = UINT64_C(1000000000) * seconds;
 	mutex_init(&c->lock);
 	cond_init(&c->wake);
-	err = pthread_create(&c->thread, NULL, committer_main, c);
+	err = thread_start(&c->thread, NULL, committer_main, c);
 	if (err)
-		g_error("cannot start a thread: %s", g_strerror(err));
+		g_error("cannot start a thread: %s", g_strerror(-err));
 	return c;
 }
 
