@@ -134,7 +134,7 @@ static void give_replied(struct slot *slot)
 
 	/* Then libfuse has, before the slot was put. */
 	if (asked && !is_replied(slot))
-		relay_replies(slot->u);
+		relay_replies(slot->ring->u);
 	if (asked && !is_replied(slot))
 		entry_reply(slot, -EIO, 0);
 	give(slot);
@@ -243,7 +243,7 @@ static void refused(struct uring *u, int err)
 
 void entry_done(struct slot *slot, int res)
 {
-	struct uring *u = slot->u;
+	struct uring *u = slot->ring->u;
 
 	/* At the end they are left to the kernel, as those in /dev/fuse are. */
 	if (uring_is_over(u) || res == -ENOTCONN || res == -ECONNABORTED)

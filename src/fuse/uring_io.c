@@ -52,13 +52,13 @@ static void queue_flush(struct slot *slot)
 
 	x->slot = slot;
 	x->len = 0;
-	io_uring_prep_fsync(sqe, slot->u->source, IORING_FSYNC_DATASYNC);
+	io_uring_prep_fsync(sqe, slot->ring->u->source, IORING_FSYNC_DATASYNC);
 	io_uring_sqe_set_data(sqe, x);
 }
 
 static void start_flush(struct slot *slot)
 {
-	bool readonly = blkdev_geometry(slot->u->dev)->readonly;
+	bool readonly = blkdev_geometry(slot->ring->u->dev)->readonly;
 
 	if (!readonly && image_flush_begin(slot->img))
 		queue_flush(slot);
@@ -68,7 +68,7 @@ static void start_flush(struct slot *slot)
 
 static void flush_done(struct slot *slot, int res)
 {
-	slot->err = filedev_raw_done(slot->u->dev, BLKDEV_FLUSH, 0, res);
+	slot->err = filedev_raw_done(slot->ring->u->dev, BLKDEV_FLUSH, 0, res);
 	if (!slot->err && image_flush_try_end(slot->img))
 		over(slot);
 	else
@@ -87,7 +87,8 @@ bool uring_fits(const struct slot *slot)
 		if (seg->pad_head || seg->pad_tail)
 			return false;
 		if (seg->kind != IMAGE_SEG_ZERO &&
-		    !filedev_raw_fits(slot->u->dev, buf, seg->len, seg->dev))
+		    !filedev_raw_fits(slot->ring->u->dev, buf, seg->len,
+				      seg->dev))
 			return false;
 		buf += seg->len;
 	}
@@ -96,7 +97,7 @@ bool uring_fits(const struct slot *slot)
 
 static bool hold_for_write(struct slot *slot)
 {
-	struct uring *u = slot->u;
+	struct uring *u = slot->ring->u;
 
 	if (slot->op == BLKDEV_READ)
 		return true;
@@ -112,14 +113,14 @@ static int check_guard(const struct slot *slot)
 	if (slot->op == BLKDEV_READ)
 		return 0;
 	for (unsigned i = 0; i < slot->io.nseg && !err; i++)
-		err = hostfs_guard(slot->u->s->fs, slot->io.seg[i].dev,
+		err = hostfs_guard(slot->ring->u->s->fs, slot->io.seg[i].dev,
 				   slot->io.seg[i].len);
 	return err;
 }
 
 static void queue_xfer(struct xfer *x)
 {
-	struct uring *u = x->slot->u;
+	struct uring *u = x->slot->ring->u;
 	struct io_uring_sqe *sqe = ring_sqe(x->slot->ring);
 
 	if (x->slot->op == BLKDEV_READ)
@@ -192,7 +193,7 @@ static void moved(struct slot *slot)
 	/* A read is never short because of an error, a write may be. */
 	if (slot->op == BLKDEV_WRITE && slot->done)
 		slot->err = 0;
-	if (slot->op == BLKDEV_WRITE && !slot->err && slot->u->s->sync)
+	if (slot->op == BLKDEV_WRITE && !slot->err && slot->ring->u->s->sync)
 		start_flush(slot);
 	else
 		over(slot);
@@ -219,7 +220,7 @@ static void go_on(struct slot *slot)
 static void part_over(struct slot *slot)
 {
 	if (slot->held)
-		filedev_raw_release(slot->u->dev);
+		filedev_raw_release(slot->ring->u->dev);
 	slot->held = false;
 	if (image_end_blocks(&slot->io))
 		uring_job_end(slot);
@@ -243,7 +244,7 @@ void uring_io_begun(struct slot *slot)
 static void xfer_done(struct xfer *x, int res)
 {
 	struct slot *slot = x->slot;
-	struct uring *u = slot->u;
+	struct uring *u = slot->ring->u;
 	int err;
 
 	if (res > 0 && (uint32_t)res < x->left &&

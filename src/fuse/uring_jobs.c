@@ -57,7 +57,7 @@ static void guard_knows(struct uring *u)
 
 static void work_changed(struct slot *slot)
 {
-	slot->err = session_changed(slot->u->s, slot->img);
+	slot->err = session_changed(slot->ring->u->s, slot->img);
 	put_replied(slot);
 }
 
@@ -70,7 +70,7 @@ static void work_write(struct slot *slot)
 
 	if (n > 0) {
 		slot->done += (size_t)n;
-		guard_knows(slot->u);
+		guard_knows(slot->ring->u);
 	}
 	if (!slot->done && n < 0) {
 		slot->err = (int)n;
@@ -83,14 +83,14 @@ static void work_write(struct slot *slot)
 /* More than was agreed on: no slot has room for it. */
 static void work_oversized(struct slot *slot)
 {
-	engine_threads.read(slot->u->s, slot->req, slot->img, slot->size,
+	engine_threads.read(slot->ring->u->s, slot->req, slot->img, slot->size,
 			    slot->pos);
 	uring_put(slot);
 }
 
 void uring_job_oversized(struct slot *slot)
 {
-	add(&slot->u->workers, slot, work_oversized);
+	add(&slot->ring->u->workers, slot, work_oversized);
 }
 
 /* ---- flushes ---- */
@@ -103,7 +103,7 @@ static void work_flush(struct slot *slot)
 
 void uring_job_flush(struct slot *slot)
 {
-	add(&slot->u->workers, slot, work_flush);
+	add(&slot->ring->u->workers, slot, work_flush);
 }
 
 static void work_flush_end(struct slot *slot)
@@ -114,7 +114,7 @@ static void work_flush_end(struct slot *slot)
 
 void uring_job_flush_end(struct slot *slot)
 {
-	add(&slot->u->ends, slot, work_flush_end);
+	add(&slot->ring->u->ends, slot, work_flush_end);
 }
 
 /* ---- parts ---- */
@@ -124,15 +124,15 @@ static void part_is_last(struct slot *slot)
 {
 	if (slot->op == BLKDEV_WRITE && slot->done)
 		slot->err = 0;
-	if (slot->op == BLKDEV_WRITE && !slot->err && slot->u->s->sync)
-		add(&slot->u->workers, slot, work_changed);
+	if (slot->op == BLKDEV_WRITE && !slot->err && slot->ring->u->s->sync)
+		add(&slot->ring->u->workers, slot, work_changed);
 	else
 		put_replied(slot);
 }
 
 static void begin(struct slot *slot)
 {
-	struct uring *u = slot->u;
+	struct uring *u = slot->ring->u;
 	enum image_op op = slot->op == BLKDEV_READ ? IMAGE_READ : IMAGE_WRITE;
 
 	slot->err =
@@ -148,7 +148,7 @@ static void move(struct slot *slot)
 	slot->err =
 		image_transfer(slot->img, &slot->io, slot->buf + slot->done);
 	if (!slot->err && slot->op == BLKDEV_WRITE)
-		guard_knows(slot->u);
+		guard_knows(slot->ring->u);
 }
 
 /* False: nothing comes behind it. */
@@ -167,7 +167,7 @@ static void work_begin(struct slot *slot)
 		begin(slot);
 		if (slot->err == -EAGAIN) {
 			slot->err = 0;
-			add(&slot->u->workers, slot,
+			add(&slot->ring->u->workers, slot,
 			    slot->op == BLKDEV_READ ? work_read : work_write);
 			return;
 		}
@@ -203,24 +203,24 @@ void uring_job_begin(struct slot *slot)
 
 	/* A part of a block needs zeros around it when it is new. */
 	if (slot->op == BLKDEV_READ)
-		add(&slot->u->workers, slot, work_begin);
+		add(&slot->ring->u->workers, slot, work_begin);
 	else if (whole)
-		add(&slot->u->host, slot, work_begin);
+		add(&slot->ring->u->host, slot, work_begin);
 	else
-		add(&slot->u->workers, slot, work_write);
+		add(&slot->ring->u->workers, slot, work_write);
 }
 
 void uring_job_move(struct slot *slot)
 {
-	add(&slot->u->host, slot, work_move);
+	add(&slot->ring->u->host, slot, work_move);
 }
 
 void uring_job_end(struct slot *slot)
 {
-	add(&slot->u->host, slot, work_end);
+	add(&slot->ring->u->host, slot, work_end);
 }
 
 void uring_job_message(struct slot *slot, void (*work)(struct slot *))
 {
-	add(&slot->u->workers, slot, work);
+	add(&slot->ring->u->workers, slot, work);
 }

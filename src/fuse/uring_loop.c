@@ -93,7 +93,7 @@ static void work_message(struct slot *slot)
 {
 	struct fuse_buf buf = { .mem = slot->message, .size = slot->len };
 
-	fuse_session_process_buf(slot->u->s->se, &buf);
+	fuse_session_process_buf(slot->ring->u->s->se, &buf);
 	uring_put(slot);
 }
 

@@ -57,7 +57,6 @@ struct xfer {
 struct fuse_uring_req_header;
 
 struct slot {
-	struct uring *u;    /* set once */
 	struct ring *ring;  /* set once: its event thread's */
 	struct slots *home; /* set once: where it is put */
 	/*

@@ -47,7 +47,6 @@ int slots_init(struct slots *slots, unsigned n, struct ring *ring)
 	for (unsigned i = 0; i < n; i++) {
 		struct slot *slot = &slots->all[i];
 
-		slot->u = ring->u;
 		slot->ring = ring;
 		slot->home = slots;
 		slot->payload = memory + i * STRIDE + PAGE;
