@@ -43,6 +43,14 @@ device_up() {
 			--ioengine=libaio --direct=1 --iodepth=8
 	fi
 	dev=$file_dev
+	warm
+}
+
+# What lies below may be a cache that has not seen these bytes yet: who came
+# first would read them for the others.
+warm() {
+	quiet fio --name=warm --filename="$dev" --rw=read --bs=1M \
+		--ioengine=libaio --direct=1 --iodepth=8
 }
 
 device_down() {
@@ -91,6 +99,7 @@ full_host() { # IMAGE-BYTES
 	note "image_extents_$(basename "${dev//[0-9]/}")" \
 		"$(filefrag "$work/host/disk.img" | sed -n 's/.*: \([0-9]*\) extent.*/\1/p')"
 	umount "$work/host"
+	warm
 }
 
 # A host with a sparse image, all of $dev.

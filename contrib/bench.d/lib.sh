@@ -94,7 +94,7 @@ make_workplace() {
 	have_word "${workloads[*]}" copy && wanted=$((wanted + size / 2097152))
 	free=$(df --output=avail -BM "$tmp" | tail -n 1 | tr -dc 0-9)
 	((free >= wanted)) ||
-		die 1 "$tmp has $free MiB free, $wanted are wanteded; set TMPDIR or --size"
+		die 1 "$tmp has $free MiB free, $wanted are wanted; set TMPDIR or --size"
 	work=$(mktemp -d "$tmp/rawmap-bench.XXXXXX")
 	mkdir "$work"/{host,exposed,inner,seed}
 	results=$out/results.tsv
@@ -138,5 +138,6 @@ cleanup() {
 		umount -l "$work/host" 2>/dev/null
 		rm -rf --one-file-system "$work"
 	fi
+	passage_down
 	exit "$status"
 }

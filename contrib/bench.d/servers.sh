@@ -13,13 +13,17 @@
 #   fuse2fs           the file of its mount
 #   nbdkit            its ext2 filter, as a file through nbdfuse
 #   qsd               qemu-storage-daemon's FUSE export of a range of the device
-#   rawmap[-uring|-threads][-nocache][-file]
+#   rawmap[-uring|-threads|-io_uring][-nocache][-file]
+#
+# rawmap-io_uring is the engine uring with the kernel's requests through the ring,
+# too. The kernel must be told that it may: as long as the benchmark runs.
 
 known_servers=(raw kernel kernel-buffered kernel-file fuse2fs nbdkit qsd rawmap
 	rawmap-file rawmap-uring rawmap-uring-file rawmap-threads
-	rawmap-threads-file)
+	rawmap-threads-file rawmap-io_uring rawmap-io_uring-file)
 servers=()
 target='' offset=0 loop='' server_mounts=() image_path=/disk.img read_only=''
+passage=/sys/module/fuse/parameters/enable_uring passage_before=''
 pids=()		# all that serve
 lasting=()	# those of them that do not end with their mount
 
@@ -46,6 +50,7 @@ settle_servers() {
 			if [[ -n $engine ]]; then
 				settled+=(rawmap-uring rawmap-uring-file
 					rawmap-threads rawmap-threads-file)
+				! passage_up || settled+=(rawmap-io_uring)
 			else
 				settled+=(rawmap rawmap-file)
 			fi
@@ -54,10 +59,26 @@ settle_servers() {
 			[[ -n $engine ]] || die 1 "this rawmap has no engine= for $name"
 			settled+=("$name")
 			;;
+		rawmap-io_uring*)
+			passage_up || die 1 "this kernel has no FUSE over io_uring for $name"
+			settled+=("$name")
+			;;
 		*) settled+=("$name") ;;
 		esac
 	done
 	servers=("${settled[@]}")
+}
+
+passage_up() {
+	[[ -z $passage_before ]] || return 0
+	[[ -w $passage ]] || return 1
+	passage_before=$(cat "$passage")
+	echo Y >"$passage"
+}
+
+passage_down() {
+	[[ -z $passage_before ]] || echo "$passage_before" >"$passage"
+	passage_before=''
 }
 
 # server_can NAME WHAT: fill (allocate blocks), loop, map (an image of any
@@ -127,11 +148,15 @@ up_rawmap() { # NAME
 	case $1 in
 	*-uring*) opts+=(-o engine=uring) ;;
 	*-threads*) opts+=(-o engine=threads) ;;
+	*-io_uring*) opts+=(-v -o engine=uring,io_uring) ;;
 	esac
 	[[ $1 != *-nocache* ]] || opts+=(-o cache=0)
 	serve_mounted "$file" "$rawmap" mount -f ${read_only:+-r} "${opts[@]}" \
 		-i "$image_path" "$dev" "$work/exposed" || return 1
 	target=$file
+	if [[ $1 == *-io_uring* ]]; then
+		grep -q 'requests come through io_uring' "$work/server.log" || return 1
+	fi
 	[[ $1 == *-file ]] || attach on "$file"
 }
 
