@@ -132,6 +132,17 @@ void blkdev_count(struct blkdev *dev, enum blkdev_io io, uint64_t len, int err)
 	done(dev, err);
 }
 
+bool blkdev_raw(struct blkdev *dev, enum blkdev_io io, const void *buf,
+		uint64_t len, dev_off pos, struct blkdev_raw *ret)
+{
+	if (!dev->ops->raw || (dev->geo.readonly && io != BLKDEV_READ))
+		return false;
+	if (io != BLKDEV_FLUSH &&
+	    (!len || !range_within(pos.v, len, dev->geo.size)))
+		return false;
+	return dev->ops->raw(dev, io, buf, len, pos, ret);
+}
+
 int blkdev_pread(struct blkdev *dev, void *buf, size_t len, dev_off pos)
 {
 	if (!len)

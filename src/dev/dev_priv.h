@@ -66,6 +66,8 @@ static inline int filedev_errno(int err)
 /* struct blkdev_ops; zero: -EOPNOTSUPP lets blkdev_zero() write the range. */
 int filedev_discard(struct blkdev *dev, uint64_t len, dev_off pos);
 int filedev_zero(struct blkdev *dev, uint64_t len, dev_off pos);
+bool filedev_raw(struct blkdev *dev, enum blkdev_io io, const void *buf,
+		 uint64_t len, dev_off pos, struct blkdev_raw *ret);
 
 #define SECTOR_MIN 512
 #define SECTOR_MAX 65536

@@ -261,6 +261,7 @@ const struct blkdev_ops filedev_ops = {
 	.flush = filedev_flush,
 	.discard = filedev_discard,
 	.zero = filedev_zero,
+	.raw = filedev_raw,
 	.close = filedev_close,
 };
 

@@ -9,21 +9,16 @@
 #include <rawmap/base/bytes.h>
 #include <rawmap/dev/filedev.h>
 
-int filedev_raw_fd(const struct blkdev *dev)
+bool filedev_raw(struct blkdev *dev, enum blkdev_io io, const void *buf,
+		 uint64_t len, dev_off pos, struct blkdev_raw *ret)
 {
-	if (dev->ops != &filedev_ops)
-		return -1;
-	return ((const struct filedev *)dev)->fd;
-}
+	const struct filedev *fd = filedev_of(dev);
 
-bool filedev_raw_fits(const struct blkdev *dev, const void *buf, uint64_t len,
-		      dev_off pos)
-{
-	const struct filedev *fd = (const struct filedev *)dev;
-
+	*ret = (struct blkdev_raw){ .dev = dev, .fd = fd->fd, .pos = pos };
 	/* The tail has a descriptor of its own. */
-	return len && range_within(pos.v, len, fd->tail) &&
-	       is_aligned(pos.v | len | (uintptr_t)buf, dev->geo.align);
+	return io == BLKDEV_FLUSH ||
+	       (range_within(pos.v, len, fd->tail) &&
+		is_aligned(pos.v | len | (uintptr_t)buf, dev->geo.align));
 }
 
 bool filedev_raw_hold(struct blkdev *dev)

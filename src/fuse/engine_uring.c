@@ -12,7 +12,6 @@
 #include "uring_proto.h"
 
 #include <rawmap/base/log.h>
-#include <rawmap/dev/filedev.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,17 +56,11 @@ static const char *reason_of(int err)
 
 const char *uring_open(struct session *s)
 {
-	struct blkdev *dev = hostfs_data_dev(s->fs);
-	int source = filedev_raw_fd(dev);
-	struct uring *u;
+	struct uring *u = g_new0(struct uring, 1);
 	int err;
 
-	if (source < 0)
-		return "the source is not read and written directly";
-	u = g_new0(struct uring, 1);
 	u->s = s;
-	u->dev = dev;
-	u->source = source;
+	u->dev = hostfs_data_dev(s->fs);
 	relay_init(u);
 	rings_init(u);
 	err = ring_init(&u->ring[0], u, 0);

@@ -43,32 +43,45 @@ static void over(struct slot *slot)
 	slots_put(slot->home, slot);
 }
 
+/* What the device below says of it; filters above count it, too. */
+static int raw_done(const struct xfer *x, enum blkdev_io io, int res)
+{
+	struct blkdev *dev = x->slot->ring->u->dev;
+	int err = filedev_raw_done(x->at.dev, io, x->len, res);
+
+	if (x->at.dev != dev)
+		blkdev_count(dev, io, x->len, err);
+	return err;
+}
+
 /* ---- flushes ---- */
 
-static void queue_flush(struct slot *slot)
+static void queue_flush(struct xfer *x)
 {
-	struct xfer *x = &slot->xfer[0];
-	struct io_uring_sqe *sqe = ring_sqe(slot->ring);
+	struct io_uring_sqe *sqe = ring_sqe(x->slot->ring);
 
-	x->slot = slot;
-	x->len = 0;
-	io_uring_prep_fsync(sqe, slot->ring->u->source, IORING_FSYNC_DATASYNC);
+	io_uring_prep_fsync(sqe, x->at.fd, IORING_FSYNC_DATASYNC);
 	io_uring_sqe_set_data(sqe, x);
 }
 
 static void start_flush(struct slot *slot)
 {
-	bool readonly = blkdev_geometry(slot->ring->u->dev)->readonly;
+	struct xfer *x = &slot->xfer[0];
 
-	if (!readonly && image_flush_begin(slot->img))
-		queue_flush(slot);
+	*x = (struct xfer){ .slot = slot };
+	if (blkdev_raw(slot->ring->u->dev, BLKDEV_FLUSH, NULL, 0, dev_off_at(0),
+		       &x->at) &&
+	    image_flush_begin(slot->img))
+		queue_flush(x);
 	else
 		uring_job_flush(slot);
 }
 
-static void flush_done(struct slot *slot, int res)
+static void flush_done(struct xfer *x, int res)
 {
-	slot->err = filedev_raw_done(slot->ring->u->dev, BLKDEV_FLUSH, 0, res);
+	struct slot *slot = x->slot;
+
+	slot->err = raw_done(x, BLKDEV_FLUSH, res);
 	if (!slot->err && image_flush_try_end(slot->img))
 		over(slot);
 	else
@@ -77,18 +90,35 @@ static void flush_done(struct slot *slot, int res)
 
 /* ---- reads and writes ---- */
 
-bool uring_fits(const struct slot *slot)
+static bool plan_xfer(struct slot *slot, const struct image_seg *seg,
+		      uint8_t *buf)
 {
-	const uint8_t *buf = slot->buf + slot->done;
+	struct xfer *x = &slot->xfer[slot->planned];
 
+	*x = (struct xfer){
+		.slot = slot,
+		.buf = buf,
+		.left = (uint32_t)seg->len,
+		.len = (uint32_t)seg->len,
+	};
+	if (!blkdev_raw(slot->ring->u->dev, slot->op, buf, seg->len, seg->dev,
+			&x->at))
+		return false;
+	slot->planned++;
+	return slot->op == BLKDEV_READ || x->at.dev == slot->xfer[0].at.dev;
+}
+
+bool uring_fits(struct slot *slot)
+{
+	uint8_t *buf = slot->buf + slot->done;
+
+	slot->planned = 0;
 	for (unsigned i = 0; i < slot->io.nseg; i++) {
 		const struct image_seg *seg = &slot->io.seg[i];
 
 		if (seg->pad_head || seg->pad_tail)
 			return false;
-		if (seg->kind != IMAGE_SEG_ZERO &&
-		    !filedev_raw_fits(slot->ring->u->dev, buf, seg->len,
-				      seg->dev))
+		if (seg->kind != IMAGE_SEG_ZERO && !plan_xfer(slot, seg, buf))
 			return false;
 		buf += seg->len;
 	}
@@ -98,12 +128,14 @@ bool uring_fits(const struct slot *slot)
 static bool hold_for_write(struct slot *slot)
 {
 	struct uring *u = slot->ring->u;
+	struct blkdev *dev = slot->xfer[0].at.dev;
 
 	if (slot->op == BLKDEV_READ)
 		return true;
-	slot->held = g_atomic_int_get(&u->guard_done) &&
-		     filedev_raw_hold(u->dev);
-	return slot->held;
+	if (!g_atomic_int_get(&u->guard_done) || !filedev_raw_hold(dev))
+		return false;
+	slot->held = dev;
+	return true;
 }
 
 static int check_guard(const struct slot *slot)
@@ -120,13 +152,13 @@ static int check_guard(const struct slot *slot)
 
 static void queue_xfer(struct xfer *x)
 {
-	struct uring *u = x->slot->ring->u;
 	struct io_uring_sqe *sqe = ring_sqe(x->slot->ring);
 
 	if (x->slot->op == BLKDEV_READ)
-		io_uring_prep_read(sqe, u->source, x->buf, x->left, x->pos);
+		io_uring_prep_read(sqe, x->at.fd, x->buf, x->left, x->at.pos.v);
 	else
-		io_uring_prep_write(sqe, u->source, x->buf, x->left, x->pos);
+		io_uring_prep_write(sqe, x->at.fd, x->buf, x->left,
+				    x->at.pos.v);
 	if (x->again)
 		sqe->flags |= IOSQE_ASYNC;
 	io_uring_sqe_set_data(sqe, x);
@@ -139,20 +171,13 @@ static void queue_segments(struct slot *slot)
 	for (unsigned i = 0; i < slot->io.nseg; i++) {
 		const struct image_seg *seg = &slot->io.seg[i];
 
-		if (seg->kind == IMAGE_SEG_ZERO) {
+		if (seg->kind == IMAGE_SEG_ZERO)
 			memset(buf, 0, seg->len);
-		} else {
-			slot->xfer[slot->inflight] = (struct xfer){
-				.slot = slot,
-				.buf = buf,
-				.pos = seg->dev.v,
-				.left = (uint32_t)seg->len,
-				.len = (uint32_t)seg->len,
-			};
-			queue_xfer(&slot->xfer[slot->inflight++]);
-		}
 		buf += seg->len;
 	}
+	slot->inflight = slot->planned;
+	for (unsigned i = 0; i < slot->planned; i++)
+		queue_xfer(&slot->xfer[i]);
 }
 
 /* 0: begun, and nobody has to wait for it; -EAGAIN: a job; -errno */
@@ -217,12 +242,21 @@ static void go_on(struct slot *slot)
 	}
 }
 
+/* A filter may have something better to say than what lies below it. */
+static bool filter_knows_better(const struct slot *slot)
+{
+	return slot->err == -EIO && slot->op == BLKDEV_READ && slot->planned &&
+	       slot->xfer[0].at.dev != slot->ring->u->dev;
+}
+
 static void part_over(struct slot *slot)
 {
 	if (slot->held)
-		filedev_raw_release(slot->ring->u->dev);
-	slot->held = false;
-	if (image_end_blocks(&slot->io))
+		filedev_raw_release(slot->held);
+	slot->held = NULL;
+	if (filter_knows_better(slot))
+		uring_job_move(slot);
+	else if (image_end_blocks(&slot->io))
 		uring_job_end(slot);
 	else if (end_part(slot))
 		go_on(slot);
@@ -244,20 +278,19 @@ void uring_io_begun(struct slot *slot)
 static void xfer_done(struct xfer *x, int res)
 {
 	struct slot *slot = x->slot;
-	struct uring *u = slot->ring->u;
 	int err;
 
 	if (res > 0 && (uint32_t)res < x->left &&
-	    is_aligned((uint64_t)res, blkdev_geometry(u->dev)->align)) {
+	    is_aligned((uint64_t)res, blkdev_geometry(x->at.dev)->align)) {
 		x->buf += res;
-		x->pos += (uint32_t)res;
+		x->at.pos = dev_off_add(x->at.pos, (uint32_t)res);
 		x->left -= (uint32_t)res;
 		queue_xfer(x);
 		return;
 	}
 	if (res >= 0)
 		res = (uint32_t)res == x->left ? 0 : -EIO;
-	err = filedev_raw_done(u->dev, slot->op, x->len, res);
+	err = raw_done(x, slot->op, res);
 	if (!slot->err)
 		slot->err = err;
 	if (!--slot->inflight)
@@ -266,18 +299,17 @@ static void xfer_done(struct xfer *x, int res)
 
 void uring_io_done(struct xfer *x, int res)
 {
-	struct slot *slot = x->slot;
 	bool flush = !x->len;
 
 	if (res == -EINTR || res == -EAGAIN) {
 		/* By a thread of the kernel's, which waits where it must. */
 		x->again = true;
 		if (flush)
-			queue_flush(slot);
+			queue_flush(x);
 		else
 			queue_xfer(x);
 	} else if (flush) {
-		flush_done(slot, res);
+		flush_done(x, res);
 	} else {
 		xfer_done(x, res);
 	}
@@ -308,7 +340,7 @@ static struct slot *take(struct session *s, fuse_req_t req, enum blkdev_io op,
 	slot->done = 0;
 	slot->err = 0;
 	slot->inflight = 0;
-	slot->held = false;
+	slot->held = NULL;
 	return slot;
 }
 

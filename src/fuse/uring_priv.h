@@ -47,8 +47,8 @@
 /* One I/O of the ring: a segment of a request, or a flush. */
 struct xfer {
 	struct slot *slot;
-	uint8_t *buf; /* moves on when a part is through */
-	uint64_t pos; /* on the source, as buf */
+	struct blkdev_raw at; /* moves on when a part is through */
+	uint8_t *buf;	      /* as at */
 	uint32_t left;
 	uint32_t len;
 	bool again; /* the kernel did not want to the first time */
@@ -76,8 +76,9 @@ struct slot {
 	size_t size, done;
 	img_off pos;
 	int err;
-	unsigned inflight; /* of xfer */
-	bool held;	   /* filedev_raw_hold() */
+	unsigned planned; /* of xfer */
+	unsigned inflight;
+	struct blkdev *held; /* filedev_raw_hold() of that; NULL: none */
 	struct image_io io;
 	struct xfer xfer[IMAGE_SEGS];
 
@@ -199,8 +200,7 @@ struct starting {
 
 struct uring {
 	struct session *s;
-	struct blkdev *dev; /* the source */
-	int source;	    /* its descriptor, borrowed */
+	struct blkdev *dev; /* where the host's data lies */
 	struct ring ring[MAX_RINGS];
 	unsigned rings; /* set once */
 	struct starting start;
@@ -258,8 +258,11 @@ void uring_io_done(struct xfer *x, int res);
 /* A part came back begun; uring_fits() says yes. */
 void uring_io_begun(struct slot *slot);
 
-/* Can the ring move all segments of slot->io? No if one has pads. */
-bool uring_fits(const struct slot *slot);
+/*
+ * Can the ring move all segments of slot->io? Then they stand in slot->xfer. No
+ * if one has pads, or has no raw way; writes have one device at its end.
+ */
+bool uring_fits(struct slot *slot);
 
 /* ---- from any thread ---- */
 

@@ -92,6 +92,26 @@ int blkdev_discard(struct blkdev *dev, uint64_t len, dev_off pos);
  */
 int blkdev_zero(struct blkdev *dev, uint64_t len, dev_off pos);
 
+enum blkdev_io { BLKDEV_READ, BLKDEV_WRITE, BLKDEV_FLUSH };
+
+/* Where the kernel does an I/O of a range by itself. */
+struct blkdev_raw {
+	struct blkdev *dev; /* borrowed: the file device at the bottom */
+	int fd;		    /* borrowed: its descriptor */
+	dev_off pos;	    /* there */
+};
+
+/*
+ * The raw way, for an engine that hands I/O to the kernel and is told later;
+ * filedev.h says what it owes *ret->dev. True: reading @len bytes at @pos, or
+ * writing them, is the same as doing so at @ret, with this memory; flushing is
+ * flushing @ret (@len, @pos and @buf mean nothing then). It holds as long as
+ * nobody else writes to the range. False: this range has none, or more than one
+ * such place: the functions above do it. Never waits, does no I/O.
+ */
+bool blkdev_raw(struct blkdev *dev, enum blkdev_io io, const void *buf,
+		uint64_t len, dev_off pos, struct blkdev_raw *ret);
+
 /* ---- for implementations ---- */
 
 struct blkdev_ops {
@@ -106,6 +126,9 @@ struct blkdev_ops {
 	 */
 	int (*discard)(struct blkdev *dev, uint64_t len, dev_off pos);
 	int (*zero)(struct blkdev *dev, uint64_t len, dev_off pos);
+	/* Optional. A filter asks the device below, of its place there. */
+	bool (*raw)(struct blkdev *dev, enum blkdev_io io, const void *buf,
+		    uint64_t len, dev_off pos, struct blkdev_raw *ret);
 	void (*close)(struct blkdev *dev); /* frees the whole object */
 };
 
@@ -125,8 +148,6 @@ void blkdev_init(struct blkdev *dev, const struct blkdev_ops *ops,
  * Count an I/O that did not pass through the functions above: @len bytes that
  * ended with @err, 0 or -errno.
  */
-enum blkdev_io { BLKDEV_READ, BLKDEV_WRITE, BLKDEV_FLUSH };
-
 void blkdev_count(struct blkdev *dev, enum blkdev_io io, uint64_t len, int err);
 
 #endif

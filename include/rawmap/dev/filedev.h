@@ -42,24 +42,15 @@ struct blkdev *filedev_open(const char *path, const struct filedev_options *opt,
 bool filedev_is_direct(const struct blkdev *dev);
 
 /*
- * The raw way: for an engine that hands reads, writes and flushes to the kernel
- * and is told later. It promises and counts what blkdev_pread(),
- * blkdev_pwrite() and blkdev_flush() do, if the engine keeps to this:
+ * What goes the raw way, blkdev_raw(), with a file device at its end. It
+ * promises and counts what blkdev_pread(), blkdev_pwrite() and blkdev_flush()
+ * do, if the engine keeps to this:
  *
- *   - only ranges and memory that filedev_raw_fits(); the rest goes through
- *     those functions
  *   - a write lies between filedev_raw_hold() and filedev_raw_release()
  *   - a transfer that stops short goes on where it stopped; where that does not
  *     fit, or nothing was moved, it has failed with -EIO
  *   - filedev_raw_done() for each
  */
-
-/* The descriptor, borrowed; -1: @dev is no file device, there is no raw way. */
-int filedev_raw_fd(const struct blkdev *dev);
-
-/* Inside the device, aligned, and not in the odd end of a file. */
-bool filedev_raw_fits(const struct blkdev *dev, const void *buf, uint64_t len,
-		      dev_off pos);
 
 /*
  * Keep those out who read, change and write back a sector. False: one of them

@@ -61,15 +61,50 @@ static struct blkdev *open_direct(void)
 	return NULL;
 }
 
-START_TEST(only_a_file_device_has_a_descriptor)
+static bool fits(struct blkdev *dev, const void *buf, uint64_t len, dev_off pos)
+{
+	struct blkdev_raw at;
+
+	return blkdev_raw(dev, BLKDEV_READ, buf, len, pos, &at);
+}
+
+START_TEST(a_device_in_memory_has_no_raw_way)
 {
 	struct blkdev *mem = memdev_new(SIZE, 512);
-	struct blkdev *dev = open_it(FILEDEV_DIRECT_AUTO, false);
+	struct blkdev_raw at;
 
-	ck_assert_int_eq(filedev_raw_fd(mem), -1);
-	ck_assert_int_ge(filedev_raw_fd(dev), 0);
-	blkdev_unref(dev);
+	ck_assert(!fits(mem, memory, 4096, dev_off_at(0)));
+	ck_assert(!blkdev_raw(mem, BLKDEV_FLUSH, NULL, 0, dev_off_at(0), &at));
 	blkdev_unref(mem);
+}
+END_TEST
+
+START_TEST(a_file_device_is_its_own_end)
+{
+	struct blkdev *dev = open_it(FILEDEV_DIRECT_AUTO, false);
+	struct blkdev_raw at = { .fd = -1 };
+
+	ck_assert(blkdev_raw(dev, BLKDEV_WRITE, memory, 4096, dev_off_at(8192),
+			     &at));
+	ck_assert_ptr_eq(at.dev, dev);
+	ck_assert_int_ge(at.fd, 0);
+	ck_assert_uint_eq(at.pos.v, 8192);
+	ck_assert(blkdev_raw(dev, BLKDEV_FLUSH, NULL, 0, dev_off_at(0), &at));
+	ck_assert_ptr_eq(at.dev, dev);
+	blkdev_unref(dev);
+}
+END_TEST
+
+START_TEST(a_readonly_device_is_only_read_so)
+{
+	struct blkdev *dev = open_it(FILEDEV_DIRECT_AUTO, true);
+	struct blkdev_raw at;
+
+	ck_assert(fits(dev, memory, 4096, dev_off_at(0)));
+	ck_assert(!blkdev_raw(dev, BLKDEV_WRITE, memory, 4096, dev_off_at(0),
+			      &at));
+	ck_assert(!blkdev_raw(dev, BLKDEV_FLUSH, NULL, 0, dev_off_at(0), &at));
+	blkdev_unref(dev);
 }
 END_TEST
 
@@ -81,12 +116,11 @@ START_TEST(a_direct_source_takes_aligned_ranges_and_memory)
 	if (!dev)
 		return;
 	align = blkdev_geometry(dev)->align;
-	ck_assert(filedev_raw_fits(dev, memory, align, dev_off_at(0)));
-	ck_assert(
-		filedev_raw_fits(dev, memory, align, dev_off_at(SIZE - align)));
-	ck_assert(!filedev_raw_fits(dev, memory, align, dev_off_at(1)));
-	ck_assert(!filedev_raw_fits(dev, memory, align - 1, dev_off_at(0)));
-	ck_assert(!filedev_raw_fits(dev, memory + 1, align, dev_off_at(0)));
+	ck_assert(fits(dev, memory, align, dev_off_at(0)));
+	ck_assert(fits(dev, memory, align, dev_off_at(SIZE - align)));
+	ck_assert(!fits(dev, memory, align, dev_off_at(1)));
+	ck_assert(!fits(dev, memory, align - 1, dev_off_at(0)));
+	ck_assert(!fits(dev, memory + 1, align, dev_off_at(0)));
 	blkdev_unref(dev);
 }
 END_TEST
@@ -95,7 +129,7 @@ START_TEST(a_buffered_source_takes_any_alignment)
 {
 	struct blkdev *dev = open_it(FILEDEV_DIRECT_OFF, false);
 
-	ck_assert(filedev_raw_fits(dev, memory + 1, 777, dev_off_at(5)));
+	ck_assert(fits(dev, memory + 1, 777, dev_off_at(5)));
 	blkdev_unref(dev);
 }
 END_TEST
@@ -105,12 +139,10 @@ START_TEST(nothing_and_what_lies_outside_does_not_fit)
 {
 	struct blkdev *dev = open_it((enum filedev_direct)_i, false);
 
-	ck_assert(!filedev_raw_fits(dev, memory, 0, dev_off_at(0)));
-	ck_assert(!filedev_raw_fits(dev, memory, 4096, dev_off_at(SIZE)));
-	ck_assert(
-		!filedev_raw_fits(dev, memory, 8192, dev_off_at(SIZE - 4096)));
-	ck_assert(!filedev_raw_fits(dev, memory, 4096,
-				    dev_off_at(UINT64_MAX - 4095)));
+	ck_assert(!fits(dev, memory, 0, dev_off_at(0)));
+	ck_assert(!fits(dev, memory, 4096, dev_off_at(SIZE)));
+	ck_assert(!fits(dev, memory, 8192, dev_off_at(SIZE - 4096)));
+	ck_assert(!fits(dev, memory, 4096, dev_off_at(UINT64_MAX - 4095)));
 	blkdev_unref(dev);
 }
 END_TEST
@@ -123,10 +155,9 @@ START_TEST(the_odd_end_of_a_file_does_not_fit)
 	dev = open_direct();
 	if (!dev)
 		return;
-	ck_assert(filedev_raw_fits(dev, memory, 4096, dev_off_at(SIZE - 4096)));
-	ck_assert(!filedev_raw_fits(dev, memory, 100, dev_off_at(SIZE)));
-	ck_assert(
-		!filedev_raw_fits(dev, memory, 8192, dev_off_at(SIZE - 4096)));
+	ck_assert(fits(dev, memory, 4096, dev_off_at(SIZE - 4096)));
+	ck_assert(!fits(dev, memory, 100, dev_off_at(SIZE)));
+	ck_assert(!fits(dev, memory, 8192, dev_off_at(SIZE - 4096)));
 	blkdev_unref(dev);
 }
 END_TEST
@@ -242,7 +273,9 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, only_a_file_device_has_a_descriptor);
+	tcase_add_test(tc, a_device_in_memory_has_no_raw_way);
+	tcase_add_test(tc, a_file_device_is_its_own_end);
+	tcase_add_test(tc, a_readonly_device_is_only_read_so);
 	tcase_add_test(tc, a_direct_source_takes_aligned_ranges_and_memory);
 	tcase_add_test(tc, a_buffered_source_takes_any_alignment);
 	tcase_add_loop_test(tc, nothing_and_what_lies_outside_does_not_fit,
