@@ -130,10 +130,18 @@ serve_daemon() { # [rawmap arguments...]
 	mapfile -t pids < <(pgrep -f "^$rawmap mount .* $work/exposed\$")
 }
 
+# What a process completes, as a server's reply does, wakes ksoftirqd on the
+# processor where it runs; with this it interrupts the one that asked. Every
+# loop device gets it, the kernel's own included.
+complete_where_asked() { # LOOP
+	echo 2 >"/sys/block/${1#/dev/}/queue/rq_affinity" 2>/dev/null || true
+}
+
 attach() { # on|off FILE
 	loop=$(losetup --find --show --direct-io="$1" ${read_only:+--read-only} "$2") ||
 		return 1
 	target=$loop
+	complete_where_asked "$loop"
 	[[ $(losetup --noheadings --output DIO "$loop" | tr -d ' ') == \
 		"$([[ $1 == on ]] && echo 1 || echo 0)" ]]
 }
