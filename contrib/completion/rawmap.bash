@@ -41,13 +41,13 @@ _rawmap()
 
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_rawmap_words 'mount map info recover stats help
+		_rawmap_words 'mount map info recover advise stats help
 			--help --version' "$cur"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
 	help)
-		_rawmap_words 'mount map info recover stats' "$cur"
+		_rawmap_words 'mount map info recover advise stats' "$cur"
 		return
 		;;
 	mount)
@@ -77,6 +77,13 @@ _rawmap()
 	recover)
 		[[ $cur == -* ]] && _rawmap_words '-n --dry-run -h --help' \
 			"$cur"
+		;;
+	advise)
+		if ((COMP_CWORD == 2)); then
+			_rawmap_words 'populate drop pin unpin -h --help' "$cur"
+			return
+		fi
+		[[ $cur == -* ]] && _rawmap_words '-h --help' "$cur"
 		;;
 	stats)
 		[[ $cur == -* ]] && _rawmap_words '--json -h --help' "$cur"

@@ -29,4 +29,22 @@ struct rawmap_stats {
 
 #define RAWMAP_IOC_STATS _IOR('R', 1, struct rawmap_stats)
 
+/* Where the blocks of a range lie: what to do with that knowledge. */
+enum rawmap_advice {
+	RAWMAP_ADVISE_POPULATE =
+		1,		 /* read it now, so that no I/O waits for it */
+	RAWMAP_ADVISE_DROP = 2,	 /* forget it; it is read when needed */
+	RAWMAP_ADVISE_PIN = 3,	 /* read it now, never forget it */
+	RAWMAP_ADVISE_UNPIN = 4, /* it may be forgotten again */
+};
+
+struct rawmap_advise {
+	uint64_t offset, length; /* bytes; length 0: to the end */
+	uint32_t advice;
+	uint32_t zero; /* must be 0 */
+};
+
+/* Fails with EINVAL, or what reading the map fails with: EIO, EUCLEAN. */
+#define RAWMAP_IOC_ADVISE _IOW('R', 2, struct rawmap_advise)
+
 #endif

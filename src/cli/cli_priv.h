@@ -24,6 +24,7 @@ int cmd_map(const struct command *self, int argc, char **argv);
 int cmd_info(const struct command *self, int argc, char **argv);
 int cmd_recover(const struct command *self, int argc, char **argv);
 int cmd_stats(const struct command *self, int argc, char **argv);
+int cmd_advise(const struct command *self, int argc, char **argv);
 
 /*
  * Read the options of a sub-command; afterwards *argc counts the operands in
@@ -36,6 +37,13 @@ bool command_parse(const struct command *self, const GOptionEntry *entries,
 
 /* Say the sentence, free it, and the exit status that fits. */
 int command_fail(GError *error);
+
+/*
+ * ioctl(2) on a file that rawmap exposes. False with a sentence when it is none,
+ * when its server does not answer, or with what the server says.
+ */
+bool exposed_ask(const char *path, unsigned long request, void *arg,
+		 GError **error);
 
 /* What was printed has reached standard output; else false with a sentence. */
 bool output_finish(GError **error);

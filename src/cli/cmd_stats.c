@@ -2,18 +2,12 @@
 /* rawmap stats: the counters of a mounted image, asked by ioctl(2). */
 #include "cli_priv.h"
 
-#include <rawmap/base/error.h>
 #include <rawmap/ioctl.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define AT(name) offsetof(struct rawmap_stats, name)
 
@@ -73,40 +67,6 @@ static void print_stats(const struct rawmap_stats *stats, bool json)
 		puts("\n}");
 }
 
-static bool not_ours(const char *path, GError **error)
-{
-	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-		    "'%s' is not a file that rawmap shows; name one below the "
-		    "mountpoint",
-		    path);
-	return false;
-}
-
-static bool get_stats(const char *path, struct rawmap_stats *ret,
-		      GError **error)
-{
-	struct stat st;
-	int fd, err;
-
-	/* Looked at first: opening a device or a pipe may have effects. */
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		return not_ours(path, error);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0) {
-		error_set_errno(error, RAWMAP_ERROR_NOT_FOUND, errno,
-				"cannot open '%s'", path);
-		return false;
-	}
-	err = ioctl(fd, RAWMAP_IOC_STATS, ret) < 0 ? errno : 0;
-	close(fd);
-	if (err == EIO || err == ENOTCONN || err == ECONNABORTED) {
-		error_set_errno(error, RAWMAP_ERROR_IO, err,
-				"the server of '%s' does not answer", path);
-		return false;
-	}
-	return !err || not_ours(path, error);
-}
-
 int cmd_stats(const struct command *self, int argc, char **argv)
 {
 	struct rawmap_stats stats;
@@ -122,7 +82,7 @@ int cmd_stats(const struct command *self, int argc, char **argv)
 		return command_fail(error);
 	if (done)
 		return STATUS_OK;
-	if (!get_stats(argv[1], &stats, &error))
+	if (!exposed_ask(argv[1], RAWMAP_IOC_STATS, &stats, &error))
 		return command_fail(error);
 	print_stats(&stats, json);
 	if (!output_finish(&error))

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void fill_stats(const struct session *s, struct image *img,
 		       struct rawmap_stats *st)
@@ -22,7 +23,7 @@ static void fill_stats(const struct session *s, struct image *img,
 	image_stats(img, &image);
 	extmap_stats(hostfile_map(image_file(img)), &map);
 	hostfs_stats(s->fs, &host);
-	blkdev_counters(s->dev, &dev);
+	blkdev_counters(hostfs_data_dev(s->fs), &dev);
 
 	*st = (struct rawmap_stats){
 		.reads = image.reads,
@@ -58,23 +59,86 @@ static void fill_stats(const struct session *s, struct image *img,
 	};
 }
 
+/* Of the image's blocks that hold bytes [pos, pos + len); len 0: to the end. */
+static void blocks_of(const struct image *img, uint64_t pos, uint64_t len,
+		      lblk *ret_start, uint64_t *ret_len)
+{
+	unsigned bits = image_block_bits(img);
+	uint64_t end = len && len <= UINT64_MAX - pos ? pos + len : UINT64_MAX;
+	uint64_t first = MIN(pos >> bits, LBLK_END);
+	uint64_t behind = MIN((end >> bits) + 1, LBLK_END);
+
+	if (!(end & ((UINT64_C(1) << bits) - 1)))
+		behind = MIN(end >> bits, LBLK_END);
+	*ret_start = lblk_at(first);
+	*ret_len = behind - first;
+}
+
+static int advise(struct image *img, const struct rawmap_advise *how)
+{
+	struct hostfile *hf = image_file(img);
+	struct extmap *map = hostfile_map(hf);
+	uint64_t len;
+	lblk start;
+
+	if (how->zero)
+		return -EINVAL;
+	blocks_of(img, how->offset, how->length, &start, &len);
+	switch (how->advice) {
+	case RAWMAP_ADVISE_DROP:
+		extmap_drop(map, start, len);
+		return 0;
+	case RAWMAP_ADVISE_UNPIN:
+		extmap_unpin(map, start, len);
+		return 0;
+	case RAWMAP_ADVISE_PIN:
+		extmap_pin(map, start, len);
+		return hostfile_populate(hf, start, len);
+	case RAWMAP_ADVISE_POPULATE:
+		return hostfile_populate(hf, start, len);
+	default:
+		return -EINVAL;
+	}
+}
+
+static void reply_stats(fuse_req_t req, const struct session *s,
+			struct image *img)
+{
+	struct rawmap_stats stats;
+
+	fill_stats(s, img, &stats);
+	fuse_reply_ioctl(req, 0, &stats, sizeof(stats));
+}
+
+static void reply_advise(fuse_req_t req, struct image *img, const void *in_buf)
+{
+	struct rawmap_advise how;
+	int err;
+
+	memcpy(&how, in_buf, sizeof(how));
+	err = advise(img, &how);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_ioctl(req, 0, NULL, 0);
+}
+
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 	      struct fuse_file_info *fi, unsigned flags, const void *in_buf,
 	      size_t in_size, size_t out_size)
 {
 	struct session *s = fuse_req_userdata(req);
 	struct image *img = session_image(s, ino);
-	struct rawmap_stats stats;
 
 	(void)arg;
 	(void)fi;
 	(void)flags;
-	(void)in_buf;
-	(void)in_size;
-	if (!img || cmd != RAWMAP_IOC_STATS || out_size < sizeof(stats)) {
+	if (img && cmd == RAWMAP_IOC_STATS &&
+	    out_size >= sizeof(struct rawmap_stats))
+		reply_stats(req, s, img);
+	else if (img && cmd == RAWMAP_IOC_ADVISE &&
+		 in_size >= sizeof(struct rawmap_advise))
+		reply_advise(req, img, in_buf);
+	else
 		fuse_reply_err(req, ENOTTY);
-		return;
-	}
-	fill_stats(s, img, &stats);
-	fuse_reply_ioctl(req, 0, &stats, sizeof(stats));
 }

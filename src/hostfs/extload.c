@@ -41,6 +41,41 @@ static void append(GArray *extents, const struct extent *e)
 		g_array_append_val(extents, *e);
 }
 
+/* The leaves of a load, as far as they lie side by side, in one request. */
+#define AHEAD_BYTES (1u << 20)
+
+static void read_ahead(struct hostfile *hf, const GArray *index, unsigned i)
+{
+	uint64_t first = extnode_at(index, i)->phys.v;
+	unsigned max = MIN(hf->ahead.want, AHEAD_BYTES >> hf->fs->bits);
+	unsigned n = 1;
+
+	if (first >= hf->ahead.first && first - hf->ahead.first < hf->ahead.n)
+		return;
+	while (n < max && i + n < index->len &&
+	       extnode_at(index, i + n)->phys.v == first + n)
+		n++;
+	hf->ahead.n = 0;
+	if (n < 2)
+		return;
+	hf->ahead.blocks =
+		g_realloc(hf->ahead.blocks, (gsize)n << hf->fs->bits);
+	/* Whoever needs one of them gets the error. */
+	if (blkdev_pread(hf->fs->meta_dev, hf->ahead.blocks,
+			 (size_t)n << hf->fs->bits,
+			 dev_of_pblk(pblk_at(first), hf->fs->bits)))
+		return;
+	hf->ahead.first = first;
+	hf->ahead.n = n;
+}
+
+void exttree_load_end(struct hostfile *hf)
+{
+	g_clear_pointer(&hf->ahead.blocks, g_free);
+	hf->ahead.n = 0;
+	hf->ahead.want = 0;
+}
+
 /* Replace the index node @node by its child that is responsible for @at. */
 static int step_down(struct hostfile *hf, struct extnode *node, uint64_t at,
 		     uint64_t *low, uint64_t *high)
@@ -54,6 +89,8 @@ static int step_down(struct hostfile *hf, struct extnode *node, uint64_t at,
 		*low = index.start.v;
 	if (i + 1 < node->entries->len)
 		*high = extnode_at(node->entries, i + 1)->start.v;
+	if (node->depth == 1)
+		read_ahead(hf, node->entries, i);
 	err = extnode_read(hf, index.phys, node->depth - 1, index.start.v,
 			   *high, &child);
 	extnode_clear(node);

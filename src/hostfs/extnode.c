@@ -226,6 +226,18 @@ int extnode_read_root(struct hostfile *hf, struct extnode *ret)
 	return wrong ? hostfile_corrupt(hf, pblk_at(0), wrong) : 0;
 }
 
+/* From what the load under way has read at once, or one by one. */
+static int read_block(struct hostfile *hf, pblk block, void *raw, bool *made)
+{
+	uint64_t i = block.v - hf->ahead.first;
+
+	if (block.v < hf->ahead.first || i >= hf->ahead.n)
+		return meta_read_node(hf->fs, hf->ino, block, raw, made);
+	memcpy(raw, hf->ahead.blocks + (i << hf->fs->bits), hf->fs->block_size);
+	*made = false;
+	return 0;
+}
+
 static int read_node(struct hostfile *hf, pblk block, unsigned depth,
 		     uint64_t low, uint64_t high, bool believe,
 		     struct extnode *ret)
@@ -241,7 +253,7 @@ static int read_node(struct hostfile *hf, pblk block, unsigned depth,
 		return hostfile_corrupt(hf, block,
 					"an extent node that lies "
 					"in the filesystem's own blocks");
-	err = meta_read_node(fs, hf->ino, block, raw, &made);
+	err = read_block(hf, block, raw, &made);
 	if (err)
 		return err;
 	/* The header first: it says where the checksum lies. */

@@ -123,7 +123,13 @@ struct hostfile {
 	struct extmap *map;		/* set once */
 	uint64_t next_miss; /* where a sequential miss would be; guarded */
 	unsigned lookahead; /* leaves to load at the next one; guarded */
-	bool corrupt_said;  /* guarded */
+	struct {
+		unsigned want; /* leaves that the load under way is for */
+		uint64_t first;
+		unsigned n; /* tree blocks read at once, from first on */
+		uint8_t *blocks;
+	} ahead;	   /* guarded; of extload.c, empty between loads */
+	bool corrupt_said; /* guarded */
 };
 
 static inline struct ext2_inode *hostfile_inode(struct hostfile *hf)
@@ -361,6 +367,8 @@ struct leaf {
  * and the system zone. Returns 0, -EUCLEAN (said once, naming the block), -EIO.
  */
 int exttree_load(struct hostfile *hf, lblk at, struct leaf *ret);
+/* What it read for the leaves to come (hf->ahead.want of them) is let go. */
+void exttree_load_end(struct hostfile *hf);
 int indtree_load(struct hostfile *hf, lblk at, struct leaf *ret);
 
 /* Say once a file that its metadata is corrupt. Returns -EUCLEAN. */

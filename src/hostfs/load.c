@@ -16,6 +16,8 @@
 #include <inttypes.h>
 
 #define AHEAD_MAX 16u
+/* Leaves that are loaded without letting anybody else in between. */
+#define POPULATE 256u
 
 static bool is_known(struct hostfile *hf, uint64_t at)
 {
@@ -44,16 +46,12 @@ static int load_leaf(struct hostfile *hf, uint64_t at, uint64_t *ret_end)
 	return err;
 }
 
-static int load_locked(struct hostfile *hf, uint64_t at)
+static int load_some(struct hostfile *hf, uint64_t at)
 {
 	uint64_t next, end;
 	unsigned n;
 	int err;
 
-	if (is_known(hf, at))
-		return 0;
-	hf->lookahead = at == hf->next_miss ? MIN(2 * hf->lookahead, AHEAD_MAX)
-					    : 1;
 	err = load_leaf(hf, at, &next);
 	if (err)
 		return err;
@@ -68,6 +66,20 @@ static int load_locked(struct hostfile *hf, uint64_t at)
 	return err;
 }
 
+static int load_locked(struct hostfile *hf, uint64_t at)
+{
+	int err;
+
+	if (is_known(hf, at))
+		return 0;
+	hf->lookahead = at == hf->next_miss ? MIN(2 * hf->lookahead, AHEAD_MAX)
+					    : 1;
+	hf->ahead.want = hf->lookahead;
+	err = load_some(hf, at);
+	exttree_load_end(hf);
+	return err;
+}
+
 int hostfile_load(struct hostfile *hf, lblk at)
 {
 	int err;
@@ -76,6 +88,41 @@ int hostfile_load(struct hostfile *hf, lblk at)
 	mutex_lock(&hf->fs->lock);
 	err = load_locked(hf, at.v);
 	mutex_unlock(&hf->fs->lock);
+	return err;
+}
+
+/* Leaves from *at on; *at moves behind them, @end at most. */
+static int populate_some(struct hostfile *hf, uint64_t *at, uint64_t end)
+{
+	int err = 0;
+
+	hf->ahead.want = POPULATE;
+	for (unsigned n = 0; n < POPULATE && *at < end && !err; n++) {
+		struct extent e;
+
+		if (extmap_lookup(hf->map, lblk_at(*at), end - *at, &e))
+			*at += e.len;
+		else
+			err = load_leaf(hf, *at, at);
+	}
+	exttree_load_end(hf);
+	return err;
+}
+
+int hostfile_populate(struct hostfile *hf, lblk start, uint64_t len)
+{
+	uint64_t at = start.v, end;
+	int err = 0;
+
+	end = lblk_of_img_ceil(img_off_at(hostfile_size(hf)), hf->fs->bits).v;
+	if (at >= end)
+		return 0;
+	end = at + MIN(len, end - at);
+	while (at < end && !err) {
+		mutex_lock(&hf->fs->lock);
+		err = populate_some(hf, &at, end);
+		mutex_unlock(&hf->fs->lock);
+	}
 	return err;
 }
 

@@ -45,7 +45,7 @@ test_help()
 
 test_usage_errors()
 {
-	refuse 2 "there are: mount, map, info, recover, stats, help" frobnicate
+	refuse 2 "there are: mount, map, info, recover, advise, stats, help" frobnicate
 	refuse 2 "there is no command 'frobnicate'" help frobnicate
 	refuse 2 'usage: rawmap help' help map more
 	refuse 2 'usage: rawmap mount' mount

@@ -72,6 +72,14 @@ struct extmap *hostfile_map(struct hostfile *hf);     /* borrowed */
 int hostfile_load(struct hostfile *hf, lblk at);
 
 /*
+ * Make the cache know all of [start, start + len) that lies inside the file, in
+ * as few reads as the map's place allows. What the cache has no room for is
+ * forgotten again, but for what is pinned. Others get the host's lock meanwhile.
+ * Returns as hostfile_load().
+ */
+int hostfile_populate(struct hostfile *hf, lblk start, uint64_t len);
+
+/*
  * A fill under way: runs that will hold data and are not (all) in the file yet.
  * The caller reads runs[0..n) and leaves the rest to this layer. All zeros is
  * an empty fill.
