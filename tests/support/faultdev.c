@@ -2,9 +2,15 @@
 /* Every operation asks fault() first: 0 to go on, or the errno to give. */
 #include "support/faultdev.h"
 
+#include <rawmap/base/bytes.h>
 #include <rawmap/base/lock.h>
 
 #include <errno.h>
+
+struct spoiled {
+	uint64_t pos, len;
+	int err;
+};
 
 struct faultdev {
 	struct blkdev dev;    /* first */
@@ -17,6 +23,7 @@ struct faultdev {
 	int err;
 	unsigned flags;
 	bool fired;
+	GArray *spoiled;
 };
 
 static const struct blkdev_ops faultdev_ops;
@@ -46,6 +53,36 @@ static int fault(struct faultdev *f, enum faultdev_kind kind, bool *ret_short)
 	return ret;
 }
 
+/* 0, or the errno of the first spoiled range that is touched. */
+static int spoiled(struct faultdev *f, size_t len, dev_off pos)
+{
+	int ret = 0;
+
+	mutex_lock(&f->lock);
+	for (guint i = 0; i < f->spoiled->len && !ret; i++) {
+		struct spoiled *s =
+			&g_array_index(f->spoiled, struct spoiled, i);
+
+		if (range_overlaps(pos.v, len, s->pos, s->len))
+			ret = -s->err;
+	}
+	mutex_unlock(&f->lock);
+	return ret;
+}
+
+static void heal(struct faultdev *f, uint64_t len, dev_off pos)
+{
+	mutex_lock(&f->lock);
+	for (guint i = f->spoiled->len; i--;) {
+		struct spoiled *s =
+			&g_array_index(f->spoiled, struct spoiled, i);
+
+		if (s->pos >= pos.v && s->pos + s->len <= pos.v + len)
+			g_array_remove_index(f->spoiled, i);
+	}
+	mutex_unlock(&f->lock);
+}
+
 static int faultdev_pread(struct blkdev *dev, void *buf, size_t len,
 			  dev_off pos)
 {
@@ -53,6 +90,8 @@ static int faultdev_pread(struct blkdev *dev, void *buf, size_t len,
 	bool half = false;
 	int ret = fault(f, FAULTDEV_READ, &half);
 
+	if (!ret)
+		ret = spoiled(f, len, pos);
 	return ret ? ret : blkdev_pread(f->lower, buf, len, pos);
 }
 
@@ -63,8 +102,12 @@ static int faultdev_pwrite(struct blkdev *dev, const void *buf, size_t len,
 	bool half = false;
 	int ret = fault(f, FAULTDEV_WRITE, &half), landed = 0;
 
-	if (!ret)
-		return blkdev_pwrite(f->lower, buf, len, pos);
+	if (!ret) {
+		ret = blkdev_pwrite(f->lower, buf, len, pos);
+		if (!ret)
+			heal(f, len, pos);
+		return ret;
+	}
 	if (half)
 		landed = blkdev_pwrite(f->lower, buf, len / 2, pos);
 	g_assert(!landed);
@@ -95,13 +138,18 @@ static int faultdev_zero(struct blkdev *dev, uint64_t len, dev_off pos)
 	bool half = false;
 	int ret = fault(f, FAULTDEV_ZERO, &half);
 
-	return ret ? ret : blkdev_zero(f->lower, len, pos);
+	if (!ret)
+		ret = blkdev_zero(f->lower, len, pos);
+	if (!ret)
+		heal(f, len, pos);
+	return ret;
 }
 
 static void faultdev_close(struct blkdev *dev)
 {
 	struct faultdev *f = faultdev_of(dev);
 
+	g_array_free(f->spoiled, TRUE);
 	mutex_clear(&f->lock);
 	blkdev_unref(f->lower);
 	g_free(f);
@@ -123,6 +171,7 @@ struct blkdev *faultdev_new(struct blkdev *lower)
 
 	blkdev_init(&f->dev, &faultdev_ops, blkdev_geometry(lower));
 	f->lower = blkdev_ref(lower);
+	f->spoiled = g_array_new(FALSE, FALSE, sizeof(struct spoiled));
 	mutex_init(&f->lock);
 	return &f->dev;
 }
@@ -150,6 +199,17 @@ void faultdev_disarm(struct blkdev *dev)
 
 	mutex_lock(&f->lock);
 	f->nth = 0;
+	mutex_unlock(&f->lock);
+}
+
+void faultdev_spoil(struct blkdev *dev, dev_off pos, uint64_t len, int err)
+{
+	struct faultdev *f = faultdev_of(dev);
+	struct spoiled s = { .pos = pos.v, .len = len, .err = err };
+
+	g_assert(len > 0 && err > 0);
+	mutex_lock(&f->lock);
+	g_array_append_val(f->spoiled, s);
 	mutex_unlock(&f->lock);
 }
 

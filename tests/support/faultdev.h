@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A filter that makes the Nth operation fail.
+ * A filter that makes the Nth operation fail, or reads of certain bytes.
  *
  * The usual test arms N = 1, 2, 3, ... and repeats the operation under test
  * until it succeeds with faultdev_fired() false: then every operation that it
@@ -43,9 +43,20 @@ void faultdev_arm(struct blkdev *dev, enum faultdev_kind kind, uint64_t nth,
 /* Nothing fails any more; counts and faultdev_fired() stay. */
 void faultdev_disarm(struct blkdev *dev);
 
+/*
+ * Reads that touch one of these bytes fail with -@err, a positive errno, and do
+ * not reach the lower device, whatever is armed; until a write or a zero covers
+ * all of the range, as a disk replaces a sector. To be called as often as there
+ * are ranges.
+ */
+void faultdev_spoil(struct blkdev *dev, dev_off pos, uint64_t len, int err);
+
 /* Did an operation fail on purpose since the last arming? */
 bool faultdev_fired(struct blkdev *dev);
-/* Operations of @kind, failed ones included, since the last arming. */
+/*
+ * Operations of @kind, failed ones included, since the last arming. (How many
+ * failed, of all kinds, is among the device's counters.)
+ */
 uint64_t faultdev_count(struct blkdev *dev, enum faultdev_kind kind);
 
 #endif
