@@ -1,34 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The map of an image as a table or as JSON.
- *
- * One walk for all formats: ask the cache, load what it does not know, join
- * what lies together, hand each finished run to the printer. Nothing but the
- * current run is kept; the cache evicts what was walked.
- *
- * The table counts blocks and goes as far as there are extents, so it shows
- * blocks beyond the end of the file too (preallocated ones). JSON counts bytes
- * and describes the content: its entries cover [0, size) without a gap.
+ * The reports: which there are, and how one comes about. What a format prints
+ * stands in a file of its own, mapreport_<name>.c.
  */
-#include <rawmap/inspect/mapreport.h>
+#include "inspect_priv.h"
 
-#include <rawmap/base/error.h>
 #include <rawmap/base/bytes.h>
-#include <rawmap/map/extmap.h>
+#include <rawmap/base/error.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
-struct report {
-	struct hostfile *hf;
-	enum mapreport_format format;
-	FILE *out;
-	unsigned bits;	  /* log2 of the block size */
-	uint64_t size;	  /* of the image, bytes */
-	uint64_t printed; /* extents (table) or entries (json) */
-	/* A table line waits until it is known whether it is the last. */
-	struct extent held; /* len 0: none */
+static const struct mapformat *const formats[] = {
+	[MAPREPORT_TABLE] = &mapformat_table,
+	[MAPREPORT_JSON] = &mapformat_json,
+	[MAPREPORT_QEMU] = &mapformat_qemu,
+	[MAPREPORT_DFXML] = &mapformat_dfxml,
+	[MAPREPORT_DM] = &mapformat_dm,
+	[MAPREPORT_SVG] = &mapformat_svg,
 };
 
 static const char *const state_names[] = {
@@ -37,203 +26,97 @@ static const char *const state_names[] = {
 	[EXTENT_UNWRITTEN] = "unwritten",
 };
 
-/* ---- table ---- */
-
-static void table_start(struct report *r)
-{
-	uint64_t bs = UINT64_C(1) << r->bits;
-
-	fprintf(r->out,
-		"%s: %" PRIu64 " bytes, %" PRIu64 " blocks of %" PRIu64
-		" bytes\n",
-		hostfile_path(r->hf), r->size,
-		(r->size >> r->bits) + ((r->size & (bs - 1)) != 0), bs);
-	fputs(" ext:     logical_offset:        physical_offset:     length: "
-	      "flags:\n",
-	      r->out);
-}
-
-static void table_line(struct report *r, const struct extent *e, bool last)
-{
-	uint64_t end = extent_end(e), phys_end = e->phys.v + e->len - 1;
-	bool eof = end << r->bits >= r->size;
-	char flags[32] = "";
-
-	if (e->state == EXTENT_UNWRITTEN)
-		strcat(flags, "unwritten,");
-	if (last)
-		strcat(flags, "last,");
-	if (eof)
-		strcat(flags, "eof,");
-	if (*flags)
-		flags[strlen(flags) - 1] = '\0';
-
-	fprintf(r->out,
-		"%4" PRIu64 ": %8" PRIu64 "..%8" PRIu64 ": %10" PRIu64
-		"..%10" PRIu64 ": %10" PRIu64 ":%s%s\n",
-		r->printed, e->start.v, end - 1, e->phys.v, phys_end, e->len,
-		*flags ? " " : "", flags);
-	r->printed++;
-}
-
-static void table_extent(struct report *r, const struct extent *e)
-{
-	if (e->state == EXTENT_HOLE)
-		return;
-	if (r->held.len)
-		table_line(r, &r->held, false);
-	r->held = *e;
-}
-
-static void table_end(struct report *r)
-{
-	if (r->held.len)
-		table_line(r, &r->held, true);
-	fprintf(r->out, "%s: %" PRIu64 " extent%s\n", hostfile_path(r->hf),
-		r->printed, r->printed == 1 ? "" : "s");
-}
-
-/* ---- json ---- */
-
-static void json_extent(struct report *r, const struct extent *e)
-{
-	uint64_t start = e->start.v << r->bits;
-	uint64_t len = e->len << r->bits;
-
-	if (start >= r->size)
-		return;
-	len = u64_min(len, r->size - start);
-	fprintf(r->out,
-		"%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64
-		", \"state\": \"%s\"",
-		r->printed ? ",\n" : "[\n", start, len, state_names[e->state]);
-	if (e->state != EXTENT_HOLE)
-		fprintf(r->out, ", \"physical\": %" PRIu64,
-			e->phys.v << r->bits);
-	fputs(" }", r->out);
-	r->printed++;
-}
-
-static void json_end(struct report *r)
-{
-	fputs(r->printed ? "\n]\n" : "[]\n", r->out);
-}
-
-/* ---- the walk ---- */
-
-static void emit(struct report *r, const struct extent *e)
-{
-	if (!e->len)
-		return;
-	if (r->format == MAPREPORT_TABLE)
-		table_extent(r, e);
-	else
-		json_extent(r, e);
-}
-
-static bool joins(const struct extent *a, const struct extent *b)
-{
-	return a->len && a->state == b->state &&
-	       (a->state == EXTENT_HOLE || a->phys.v + a->len == b->phys.v);
-}
-
-static bool lookup(struct report *r, uint64_t at, uint64_t max,
-		   struct extent *ret, GError **error)
-{
-	struct extmap *map = hostfile_map(r->hf);
-	int err;
-
-	if (extmap_lookup(map, lblk_at(at), max, ret))
-		return true;
-	err = hostfile_load(r->hf, lblk_at(at));
-	if (!err && extmap_lookup(map, lblk_at(at), max, ret))
-		return true;
-	if (!err)
-		err = -EUCLEAN;
-	error_set_errno(
-		error, err == -EUCLEAN ? RAWMAP_ERROR_CORRUPT : RAWMAP_ERROR_IO,
-		-err, "cannot read the map of '%s' at block %" PRIu64,
-		hostfile_path(r->hf), at);
-	return false;
-}
-
-/*
- * Where the walk ends, exclusive. Only extents can lie beyond the end of the
- * file, and one lookup passes the hole behind the last of them; a walk over all
- * the indirect blocks that are not there would take for ever.
- */
-static uint64_t walk_end(const struct report *r)
-{
-	img_off end = img_off_at(r->size);
-
-	if (r->format == MAPREPORT_TABLE && hostfile_extent_mapped(r->hf))
-		return LBLK_END;
-	return u64_min(lblk_of_img_ceil(end, r->bits).v, LBLK_END);
-}
-
-static bool walk(struct report *r, GError **error)
-{
-	struct extent run = { .len = 0 }, next;
-	uint64_t end = walk_end(r);
-
-	for (uint64_t at = 0; at < end; at += next.len) {
-		if (!lookup(r, at, end - at, &next, error))
-			return false;
-		if (ferror(r->out))
-			break;
-		if (joins(&run, &next)) {
-			run.len += next.len;
-		} else {
-			emit(r, &run);
-			run = next;
-		}
-	}
-	emit(r, &run);
-	return true;
-}
-
 bool mapreport_parse_format(const char *name, enum mapreport_format *ret,
 			    GError **error)
 {
-	if (strcmp(name, "table") == 0) {
-		*ret = MAPREPORT_TABLE;
-		return true;
-	}
-	if (strcmp(name, "json") == 0) {
-		*ret = MAPREPORT_JSON;
-		return true;
+	g_autoptr(GString) names = g_string_new(NULL);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(formats); i++) {
+		if (strcmp(name, formats[i]->name) == 0) {
+			*ret = (enum mapreport_format)i;
+			return true;
+		}
+		g_string_append_printf(names, "%s%s", i ? ", " : "",
+				       formats[i]->name);
 	}
 	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
-		    "there is no format '%s'; there are: table, json", name);
+		    "there is no format '%s'; there are: %s", name, names->str);
 	return false;
 }
 
-bool mapreport_print(struct hostfile *hf, enum mapreport_format format,
-		     FILE *out, GError **error)
+void report_init(struct report *r, const struct mapreport *what)
 {
-	struct report r = {
-		.hf = hf,
-		.format = format,
-		.out = out,
-		.bits = hostfs_block_bits(hostfile_host(hf)),
-		.size = hostfile_size(hf),
+	*r = (struct report){
+		.what = what,
+		.out = what->out,
+		.bits = hostfs_block_bits(hostfile_host(what->hf)),
+		.size = hostfile_size(what->hf),
 	};
+}
 
-	if (format == MAPREPORT_TABLE)
-		table_start(&r);
-	if (!walk(&r, error))
-		return false;
-	if (format == MAPREPORT_TABLE)
-		table_end(&r);
-	else
-		json_end(&r);
-
+bool report_flush(const struct report *r, GError **error)
+{
 	errno = 0;
-	if (fflush(out) != 0 || ferror(out)) {
-		error_set_errno(error, RAWMAP_ERROR_IO, errno ? errno : EIO,
-				"cannot write the map of '%s'",
-				hostfile_path(hf));
+	if (fflush(r->out) == 0 && !ferror(r->out))
+		return true;
+	error_set_errno(error, RAWMAP_ERROR_IO, errno ? errno : EIO,
+			"cannot write the map of '%s'",
+			hostfile_path(r->what->hf));
+	return false;
+}
+
+bool report_bytes(const struct report *r, const struct extent *e,
+		  uint64_t *ret_start, uint64_t *ret_len)
+{
+	uint64_t start = e->start.v << r->bits;
+
+	if (start >= r->size)
 		return false;
-	}
+	*ret_start = start;
+	*ret_len = u64_min(e->len << r->bits, r->size - start);
 	return true;
+}
+
+uint64_t report_host_byte(const struct report *r, pblk block)
+{
+	return dev_of_pblk(block, r->bits).v;
+}
+
+uint64_t report_source_byte(const struct report *r, pblk block)
+{
+	return report_host_byte(r, block) + r->what->source_offset;
+}
+
+const char *report_state_name(enum extent_state state)
+{
+	return state_names[state];
+}
+
+struct printing {
+	struct report report;
+	const struct mapformat *format;
+};
+
+static bool print_extent(void *opaque, const struct extent *e)
+{
+	struct printing *p = opaque;
+
+	p->format->extent(&p->report, e);
+	return !ferror(p->report.out);
+}
+
+bool mapreport_print(const struct mapreport *what, GError **error)
+{
+	struct printing p = { .format = formats[what->format] };
+	g_autofree void *state = g_malloc0(p.format->state_size);
+
+	report_init(&p.report, what);
+	p.report.state = state;
+	if (p.format->begin && !p.format->begin(&p.report, error))
+		return false;
+	if (!mapwalk_run(what->hf, p.format->beyond_end, print_extent, &p,
+			 error))
+		return false;
+	p.format->end(&p.report);
+	return report_flush(&p.report, error);
 }

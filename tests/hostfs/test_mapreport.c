@@ -1,67 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The reports about a map, against hosts whose layout the test has chosen. */
-#include <rawmap/inspect/mapreport.h>
+#include "map_bed.h"
 
 #include <rawmap/base/error.h>
-#include <rawmap/dev/blkdev.h>
 #include <rawmap/map/extmap.h>
-
-#include <support/hostimg.h>
 
 #include <check.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A host and the file of it that is looked at. */
-struct looked_at {
-	struct hostimg *img;
-	struct blkdev *dev;
-	struct hostfs *fs;
-	struct hostfile *hf;
-};
-
-static struct hostimg *make_host(const char *mkfs)
-{
-	struct hostimg_spec spec = { .mkfs = mkfs };
-
-	return hostimg_make(&spec);
-}
-
-static void look_at(struct looked_at *l, struct hostimg *img, const char *path,
-		    uint64_t budget)
-{
-	struct hostfs_options opt = { .readonly = true };
-	g_autoptr(GError) error = NULL;
-
-	l->img = img;
-	l->dev = hostimg_dev(img, true);
-	l->fs = hostfs_open(l->dev, &opt, &error);
-	ck_assert_msg(l->fs != NULL, "%s", error ? error->message : "?");
-	l->hf = hostfile_open(l->fs, path, budget, &error);
-	ck_assert_msg(l->hf != NULL, "%s", error ? error->message : "?");
-}
-
-static void look_away(struct looked_at *l)
-{
-	hostfile_close(l->hf);
-	ck_assert_int_eq(hostfs_close(l->fs), 0);
-	blkdev_unref(l->dev);
-	hostimg_free(l->img);
-}
-
-static char *report(struct hostfile *hf, enum mapreport_format format)
-{
-	g_autoptr(GError) error = NULL;
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-
-	ck_assert_msg(mapreport_print(hf, format, out, &error), "%s",
-		      error ? error->message : "?");
-	fclose(out);
-	return text;
-}
 
 struct entry {
 	uint64_t start, length, physical;
@@ -70,10 +17,10 @@ struct entry {
 };
 
 /* One entry a line is what these tests read; a program would parse JSON. */
-static GArray *entries_of(struct hostfile *hf)
+static GArray *entries_of(struct looked_at *l)
 {
 	GArray *entries = g_array_new(FALSE, FALSE, sizeof(struct entry));
-	char *text = report(hf, MAPREPORT_JSON);
+	char *text = report(l, MAPREPORT_JSON);
 	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 
 	ck_assert_int_eq(text[0], '[');
@@ -112,27 +59,35 @@ static void assert_covers(GArray *entries, uint64_t size)
 	ck_assert_uint_eq(at, size);
 }
 
-static guint count_lines_with(const char *text, const char *word)
-{
-	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-	guint n = 0;
-
-	for (char **line = lines; *line; line++)
-		n += strstr(*line, word) != NULL;
-	return n;
-}
+static const struct {
+	const char *name;
+	enum mapreport_format format;
+} names[] = {
+	{ "table", MAPREPORT_TABLE }, { "json", MAPREPORT_JSON },
+	{ "qemu", MAPREPORT_QEMU },   { "dfxml", MAPREPORT_DFXML },
+	{ "dm", MAPREPORT_DM },	      { "svg", MAPREPORT_SVG },
+};
 
 START_TEST(format_names_are_known)
 {
-	enum mapreport_format format = MAPREPORT_TABLE;
+	enum mapreport_format format;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+		ck_assert(mapreport_parse_format(names[i].name, &format, NULL));
+		ck_assert_int_eq(format, names[i].format);
+	}
+}
+END_TEST
+
+START_TEST(unknown_format_is_told_which_there_are)
+{
+	enum mapreport_format format;
 	g_autoptr(GError) error = NULL;
 
-	ck_assert(mapreport_parse_format("json", &format, NULL));
-	ck_assert_int_eq(format, MAPREPORT_JSON);
-	ck_assert(mapreport_parse_format("table", &format, NULL));
-	ck_assert_int_eq(format, MAPREPORT_TABLE);
 	ck_assert(!mapreport_parse_format("xml", &format, &error));
 	ck_assert(g_error_matches(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE));
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+		ck_assert_ptr_nonnull(strstr(error->message, names[i].name));
 }
 END_TEST
 
@@ -145,7 +100,7 @@ START_TEST(json_covers_the_content_and_names_holes)
 
 	hostimg_put(img, "f", 1, 200001, &piece, 1);
 	look_at(&l, img, "/f", 1 << 20);
-	entries = entries_of(l.hf);
+	entries = entries_of(&l);
 	assert_covers(entries, 200001);
 	ck_assert_uint_eq(entries->len, 3);
 	ck_assert_str_eq(entry_at(entries, 0)->state, "hole");
@@ -169,7 +124,7 @@ START_TEST(physical_is_where_the_bytes_are)
 
 	hostimg_put(img, "f", 7, 20480, &piece, 1);
 	look_at(&l, img, "/f", 1 << 20);
-	entries = entries_of(l.hf);
+	entries = entries_of(&l);
 	for (guint i = 0; i < entries->len; i++) {
 		const struct entry *e = entry_at(entries, i);
 
@@ -187,6 +142,25 @@ START_TEST(physical_is_where_the_bytes_are)
 }
 END_TEST
 
+START_TEST(physical_counts_from_the_start_of_the_source)
+{
+	const struct hostimg_piece piece = { 0, 4096 };
+	struct hostimg *img = make_host("-t ext4 -b 4096");
+	g_autoptr(GArray) alone = NULL, inside = NULL;
+	struct looked_at l;
+
+	hostimg_put(img, "f", 1, 4096, &piece, 1);
+	look_at(&l, img, "/f", 1 << 20);
+	alone = entries_of(&l);
+	l.ask.source_offset = 1048576 + 512;
+	inside = entries_of(&l);
+	ck_assert_uint_eq(entry_at(inside, 0)->physical,
+			  entry_at(alone, 0)->physical + 1048576 + 512);
+	ck_assert_uint_eq(entry_at(inside, 0)->start, 0);
+	look_away(&l);
+}
+END_TEST
+
 START_TEST(empty_file_is_an_empty_array)
 {
 	struct hostimg *img = make_host(NULL);
@@ -195,7 +169,7 @@ START_TEST(empty_file_is_an_empty_array)
 
 	hostimg_put(img, "f", 1, 0, NULL, 0);
 	look_at(&l, img, "/f", 1 << 20);
-	text = report(l.hf, MAPREPORT_JSON);
+	text = report(&l, MAPREPORT_JSON);
 	ck_assert_str_eq(text, "[]\n");
 	free(text);
 	look_away(&l);
@@ -210,7 +184,7 @@ START_TEST(file_without_blocks_is_one_hole)
 
 	hostimg_put(img, "f", 1, UINT64_C(3) << 30, NULL, 0);
 	look_at(&l, img, "/f", 1 << 16);
-	entries = entries_of(l.hf);
+	entries = entries_of(&l);
 	ck_assert_uint_eq(entries->len, 1);
 	assert_covers(entries, UINT64_C(3) << 30);
 	look_away(&l);
@@ -227,12 +201,41 @@ START_TEST(unwritten_blocks_beyond_the_end_are_in_the_table_only)
 	hostimg_put(img, "f", 1, 4096, NULL, 0);
 	hostimg_edit(img, "fallocate /f 0 3\nset_inode_field /f size 4096");
 	look_at(&l, img, "/f", 1 << 20);
-	entries = entries_of(l.hf);
+	entries = entries_of(&l);
 	assert_covers(entries, 4096);
 	ck_assert_str_eq(entry_at(entries, 0)->state, "unwritten");
-	text = report(l.hf, MAPREPORT_TABLE);
+	text = report(&l, MAPREPORT_TABLE);
 	ck_assert_msg(strstr(text, "0..       3:") != NULL, "%s", text);
 	ck_assert_msg(strstr(text, ": unwritten,last,eof") != NULL, "%s", text);
+	free(text);
+	look_away(&l);
+}
+END_TEST
+
+/*
+ * Blocks 0 to 11 are made to lie right in front of block 12, which another leaf
+ * of the map has; the cache has no room for both.
+ */
+START_TEST(what_lies_together_is_one_extent_across_leaves)
+{
+	const struct hostimg_piece piece = { 0, 102400 };
+	struct hostimg *img = make_host("-t ext2 -b 1024");
+	g_autoptr(GArray) extents = NULL;
+	struct looked_at l;
+	struct extent e;
+	char *text;
+
+	hostimg_put(img, "f", 1, 102400, &piece, 1);
+	extents = hostimg_extents(img, "/f");
+	ck_assert_uint_eq(extents->len, 2);
+	e = g_array_index(extents, struct extent, 1);
+	ck_assert_uint_eq(e.start.v, 12);
+	for (unsigned i = 0; i < 12; i++)
+		hostimg_edit(img, "set_inode_field /f block[%u] %" PRIu64, i,
+			     e.phys.v - 12 + i);
+	look_at(&l, img, "/f", 0);
+	text = report(&l, MAPREPORT_TABLE);
+	ck_assert_msg(strstr(text, "/f: 1 extent\n") != NULL, "%s", text);
 	free(text);
 	look_away(&l);
 }
@@ -246,7 +249,7 @@ START_TEST(last_extent_of_the_table_is_flagged_once)
 
 	hostimg_put_comb(img, "f", 1, 1024, 20);
 	look_at(&l, img, "/f", 1 << 20);
-	text = report(l.hf, MAPREPORT_TABLE);
+	text = report(&l, MAPREPORT_TABLE);
 	ck_assert_uint_eq(count_lines_with(text, "last"), 1);
 	ck_assert_uint_eq(count_lines_with(text, ".."), 20);
 	ck_assert_msg(strstr(text, "/f: 20 extents\n") != NULL, "%s", text);
@@ -267,13 +270,14 @@ START_TEST(report_does_not_depend_on_the_cache_budget)
 
 	hostimg_put_comb(img, "f", 3, 1024, 1500);
 	look_at(&l, img, "/f", 0);
-	small = report(l.hf, MAPREPORT_JSON);
+	small = report(&l, MAPREPORT_JSON);
 	extmap_stats(hostfile_map(l.hf), &stats);
 	ck_assert_uint_gt(stats.evictions, 0);
 	hostfile_close(l.hf);
 	l.hf = hostfile_open(l.fs, "/f", 64 << 20, NULL);
 	ck_assert_ptr_nonnull(l.hf);
-	large = report(l.hf, MAPREPORT_JSON);
+	l.ask.hf = l.hf;
+	large = report(&l, MAPREPORT_JSON);
 	ck_assert_str_eq(small, large);
 	ck_assert_uint_ge(count_lines_with(small, "mapped"), 1500);
 	free(small);
@@ -282,19 +286,46 @@ START_TEST(report_does_not_depend_on_the_cache_budget)
 }
 END_TEST
 
+/* Every format, and every one to a full disk. */
 START_TEST(failing_output_is_an_error)
 {
+	const struct hostimg_piece piece = { 0, 1024 };
 	struct hostimg *img = make_host(NULL);
 	g_autoptr(GError) error = NULL;
-	FILE *full = fopen("/dev/full", "w");
 	struct looked_at l;
 
-	ck_assert_ptr_nonnull(full);
-	hostimg_put(img, "f", 1, 4096, NULL, 0);
+	hostimg_put(img, "f", 1, 4096, &piece, 1);
 	look_at(&l, img, "/f", 1 << 20);
-	ck_assert(!mapreport_print(l.hf, MAPREPORT_JSON, full, &error));
+	l.ask.out = fopen("/dev/full", "w");
+	ck_assert_ptr_nonnull(l.ask.out);
+	l.ask.format = names[_i].format;
+	ck_assert(!mapreport_print(&l.ask, &error));
 	ck_assert(g_error_matches(error, RAWMAP_ERROR, RAWMAP_ERROR_IO));
-	fclose(full);
+	fclose(l.ask.out);
+	look_away(&l);
+}
+END_TEST
+
+/* Metadata that cannot be is found in any format, and named. */
+START_TEST(corrupt_map_is_an_error)
+{
+	const struct hostimg_piece piece = { 0, 4096 };
+	struct hostimg *img = make_host("-t ext2 -b 1024");
+	g_autoptr(GError) error = NULL;
+	struct looked_at l;
+	char *text;
+	size_t len;
+
+	hostimg_put(img, "f", 1, 65536, &piece, 1);
+	hostimg_edit(img, "set_inode_field /f block[IND] 99999999");
+	look_at(&l, img, "/f", 1 << 20);
+	l.ask.out = open_memstream(&text, &len);
+	l.ask.format = names[_i].format;
+	ck_assert(!mapreport_print(&l.ask, &error));
+	ck_assert(g_error_matches(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT));
+	ck_assert_ptr_nonnull(strstr(error->message, "/f"));
+	fclose(l.ask.out);
+	free(text);
 	look_away(&l);
 }
 END_TEST
@@ -307,16 +338,22 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, format_names_are_known);
+	tcase_add_test(tc, unknown_format_is_told_which_there_are);
 	tcase_add_test(tc, json_covers_the_content_and_names_holes);
 	tcase_add_test(tc, physical_is_where_the_bytes_are);
+	tcase_add_test(tc, physical_counts_from_the_start_of_the_source);
 	tcase_add_test(tc, empty_file_is_an_empty_array);
 	tcase_add_test(tc, file_without_blocks_is_one_hole);
 	tcase_add_test(tc,
 		       unwritten_blocks_beyond_the_end_are_in_the_table_only);
+	tcase_add_test(tc, what_lies_together_is_one_extent_across_leaves);
 	tcase_add_test(tc, last_extent_of_the_table_is_flagged_once);
 	tcase_add_loop_test(tc, report_does_not_depend_on_the_cache_budget, 0,
 			    (int)G_N_ELEMENTS(kinds));
-	tcase_add_test(tc, failing_output_is_an_error);
+	tcase_add_loop_test(tc, failing_output_is_an_error, 0,
+			    (int)G_N_ELEMENTS(names));
+	tcase_add_loop_test(tc, corrupt_map_is_an_error, 0,
+			    (int)G_N_ELEMENTS(names));
 	suite_add_tcase(suite, tc);
 
 	runner = srunner_create(suite);
