@@ -95,6 +95,10 @@ void blkdev_counters(const struct blkdev *dev, struct blkdev_counters *ret)
 {
 	const struct blkdev_counters *c = &dev->count;
 
+	if (dev->ops->counters) {
+		dev->ops->counters(dev, ret);
+		return;
+	}
 	*ret = (struct blkdev_counters){
 		.reads = count_get(&c->reads),
 		.read_bytes = count_get(&c->read_bytes),

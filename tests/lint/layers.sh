@@ -36,6 +36,8 @@ check_include() { # PLACE LAYER INCLUDE
 		[[ $2 == hostfs ]] || complain "$1: $3 only in hostfs" ;;
 	'<fuse'* | '<linux/fuse.h>')
 		[[ $2 == fuse ]] || complain "$1: $3 only in fuse" ;;
+	'<libewf'*)
+		[[ $2 == dev ]] || complain "$1: $3 only in dev" ;;
 	'"'*/*)
 		complain "$1: $3: name it <rawmap/layer/module.h>" ;;
 	'"'*)

@@ -129,6 +129,11 @@ struct blkdev_ops {
 	/* Optional. A filter asks the device below, of its place there. */
 	bool (*raw)(struct blkdev *dev, enum blkdev_io io, const void *buf,
 		    uint64_t len, dev_off pos, struct blkdev_raw *ret);
+	/*
+	 * Optional: instead of what was counted here, for one that is several
+	 * and is passed by on the raw way to them.
+	 */
+	void (*counters)(const struct blkdev *dev, struct blkdev_counters *ret);
 	void (*close)(struct blkdev *dev); /* frees the whole object */
 };
 
