@@ -40,11 +40,19 @@ static bool refuse(GError **error, enum rawmap_error code, const char *name,
 	return false;
 }
 
+bool gate_csum_ok(const struct ext2_super_block *super)
+{
+	if (!(super->s_feature_ro_compat &
+	      EXT4_FEATURE_RO_COMPAT_METADATA_CSUM))
+		return true;
+	return super->s_checksum ==
+	       ext2fs_crc32c_le(~UINT32_C(0), (const uint8_t *)super,
+				offsetof(struct ext2_super_block, s_checksum));
+}
+
 static bool check_whole(const struct ext2_super_block *super, const char *name,
 			GError **error)
 {
-	uint32_t sum;
-
 	if (super->s_magic != EXT2_SUPER_MAGIC) {
 		g_autofree char *found = probe_describe(name);
 
@@ -59,9 +67,7 @@ static bool check_whole(const struct ext2_super_block *super, const char *name,
 		return refuse(error, RAWMAP_ERROR_UNSUPPORTED, name,
 			      "has checksums of the unknown type %u",
 			      super->s_checksum_type);
-	sum = ext2fs_crc32c_le(~UINT32_C(0), (const uint8_t *)super,
-			       offsetof(struct ext2_super_block, s_checksum));
-	if (sum != super->s_checksum)
+	if (!gate_csum_ok(super))
 		return refuse(error, RAWMAP_ERROR_CORRUPT, name,
 			      "has a damaged superblock (wrong checksum);"
 			      " 'e2fsck -f' may repair it");
@@ -141,22 +147,18 @@ static bool check_features(const struct ext2_super_block *super,
 		      feature, f.why);
 }
 
-/* What a reader would not see, or what a writer would make worse. */
+/* What a writer would make worse. What a reader would not see: replayed.c. */
 static bool check_state(const struct ext2_super_block *super, const char *name,
 			bool readonly, GError **error)
 {
-	if (super->s_feature_incompat & EXT3_FEATURE_INCOMPAT_RECOVER)
-		return refuse(
-			error, RAWMAP_ERROR_DIRTY, name,
-			readonly
-				? "was not unmounted cleanly: changes that are only in"
-				  " its journal would be missing; run 'e2fsck -p' or"
-				  " 'rawmap recover' on it or on a copy"
-				: "was not unmounted cleanly, its journal must be"
-				  " replayed; run 'e2fsck -p' or 'rawmap recover' on"
-				  " it");
 	if (readonly)
 		return true;
+	if (super->s_feature_incompat & EXT3_FEATURE_INCOMPAT_RECOVER)
+		return refuse(error, RAWMAP_ERROR_DIRTY, name,
+			      "was not unmounted cleanly, its journal must be"
+			      " replayed; run 'e2fsck -p' or 'rawmap recover'"
+			      " on it, or open it read-only (-r), which replays"
+			      " it in memory");
 	if (super->s_state & EXT2_ERROR_FS)
 		return refuse(error, RAWMAP_ERROR_DIRTY, name,
 			      "has errors recorded; run 'e2fsck -f' on it, or"

@@ -23,6 +23,9 @@ struct feature {
 bool feature_worst(const struct ext2_super_block *super, struct feature *ret,
 		   char **ret_name);
 
+/* The superblock's checksum, where it has one. */
+bool gate_csum_ok(const struct ext2_super_block *super);
+
 /*
  * May the journal of the host with this superblock be applied to it? Else a
  * sentence: CORRUPT, UNSUPPORTED. What passes has sane numbers.

@@ -28,7 +28,7 @@ static const char *kind_of(const struct ext2_super_block *super)
 	return "ext2";
 }
 
-static void uuid_text(const uint8_t *uuid, char *ret)
+void super_uuid_text(const uint8_t *uuid, char *ret)
 {
 	char *p = ret;
 
@@ -67,13 +67,14 @@ void hostfs_info(struct hostfs *fs, struct hostfs_info *ret)
 	ret->blocks_per_group = super->s_blocks_per_group;
 	ret->inode_size = EXT2_INODE_SIZE(super);
 	ret->kind = kind_of(super);
-	uuid_text(super->s_uuid, ret->uuid);
+	super_uuid_text(super->s_uuid, ret->uuid);
 	label_text(super->s_volume_name, ret->label);
 	ret->has_journal = ext2fs_has_feature_journal(super);
 	ret->needs_recovery = ext2fs_has_feature_journal_needs_recovery(super);
 	ret->clean = super->s_state & EXT2_VALID_FS;
 	ret->has_error = super->s_state & EXT2_ERROR_FS;
 	ret->features = gate_features(super);
+	replayed_info(&fs->log, ret);
 	mutex_unlock(&fs->lock);
 }
 

@@ -7,6 +7,8 @@
  *   gate.c      which features and states may be read, which may be written
  *   open.c      open and close of the host
  *   source.c    what open.c and recover.c ask first
+ *   jfind.c     where the journal is, inside or outside
+ *   replayed.c  a read-only host as it is once its log is home
  *   host.c      the open host: info, counts, doors to transaction and guard
  *   errcode.c   libext2fs' error codes
  *   lookup.c    path or <N> to inode number
@@ -71,12 +73,26 @@ enum tx_tag { TX_FIRST, TX_SECOND };
 struct alloc;
 struct jlog;
 struct journal;
+struct replay;
 struct syszone;
+
+/* What became of the log of a read-only host. All set once. */
+struct replayed {
+	struct journal *journal; /* the next two are made from it */
+	struct replay *replay;
+	struct blkdev *view; /* NULL: the disk is shown as it lies */
+	bool norecovery;     /* asked for */
+	bool ignored;	     /* in use, but the superblock does not say so */
+	bool log_error;	     /* the journal recorded one */
+	bool had_error;	     /* so did the superblock on the disk */
+};
 
 struct hostfs {
 	struct mutex lock;
 	ext2_filsys fs;		 /* guarded by lock */
-	struct blkdev *dev;	 /* set once: the source; data goes here */
+	struct replayed log;	 /* set once */
+	struct blkdev *dev;	 /* set once: the source, or log.view; data
+				    goes here */
 	struct overlay *stable;	 /* set once: metadata of commits */
 	struct overlay *meta;	 /* set once: over stable; metadata goes here */
 	struct blkdev *meta_dev; /* set once: overlay_blkdev(meta) */
@@ -151,6 +167,11 @@ const char *errcode_text(errcode_t err);
 io_manager iomgr_get(void);
 void iomgr_set_device(struct blkdev *dev);
 
+/* ---- host.c ---- */
+
+/* As 36 characters and a NUL. */
+void super_uuid_text(const uint8_t *uuid, char *ret);
+
 /* ---- gate.c ---- */
 
 /*
@@ -224,6 +245,35 @@ bool source_read_super(struct blkdev *dev, const char *name,
 		       struct ext2_super_block *ret, GError **error);
 /* ext2fs_open2() on @dev; @flags: EXT2_FLAG_RW or 0. What it prints is logged. */
 errcode_t source_open_ext2fs(struct blkdev *dev, int flags, ext2_filsys *ret);
+/*
+ * What it said, a -errno, as a sentence: "'@name' @what ...". CORRUPT where the
+ * filesystem makes no sense, else IO. Returns false.
+ */
+bool source_failed(const char *name, int err, const char *what, GError **error);
+/*
+ * Free blocks and inodes as the group descriptors have them: the superblock of a
+ * host that was not unmounted may be behind. False: they have impossible ones.
+ */
+bool source_count_free(ext2_filsys fs, uint64_t *ret_blocks,
+		       uint32_t *ret_inodes);
+
+/* ---- replayed.c ---- */
+
+/*
+ * Look through the log of the host on @dev, if that is what @opt and @super, the
+ * superblock as it lies there, ask for: log->view is not NULL then, and @super
+ * as it is there. Nothing is written. False with a sentence: those of
+ * journal_open(), jfind_open(), replay_scan() and gate_check().
+ */
+bool replayed_open(struct replayed *log, struct blkdev *dev,
+		   const struct hostfs_options *opt, const char *name,
+		   struct ext2_super_block *super, GError **error);
+/* libext2fs has the host: correct its counts, look at a log that nobody needs. */
+void replayed_finish(struct hostfs *fs);
+void replayed_close(struct replayed *log); /* all zeros is fine */
+/* Say behind the sentence that there is a way past the log. */
+void replayed_advise(GError **error);
+void replayed_info(const struct replayed *log, struct hostfs_info *ret);
 
 /* ---- alloc.c ---- */
 /*

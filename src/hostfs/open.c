@@ -3,7 +3,7 @@
  * Opening and closing the host.
  *
  * Order of opening: is it mounted, superblock (read raw, before libext2fs sees
- * it), gate, overlay, libext2fs, own zones, allocator. Everything that could
+ * it), gate, log, overlay, libext2fs, own zones, allocator. Everything that could
  * make libext2fs ask for much memory is bounded by the gate before.
  *
  * libext2fs' handle is opened read-write for a read-write host, but all that it
@@ -63,6 +63,7 @@ static bool open_parts(struct hostfs *fs, GError **error)
 
 	if (!open_ext2fs(fs, error))
 		return false;
+	replayed_finish(fs);
 	fs->has_csum = ext2fs_has_feature_metadata_csum(fs->fs->super);
 	err = syszone_new(fs->fs, &fs->zone);
 	if (err == -EUCLEAN) {
@@ -90,18 +91,24 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 {
 	const char *name = opt->name ? opt->name : "the source";
 	struct ext2_super_block super;
+	struct replayed log;
 	size_t clean;
 	struct hostfs *fs;
 
 	if (!source_check_unmounted(opt->name, opt->readonly, error) ||
 	    !source_read_super(dev, name, &super, error) ||
 	    !gate_check(&super, blkdev_geometry(dev)->size, name, opt->readonly,
-			error))
+			error) ||
+	    !replayed_open(&log, dev, opt, name, &super, error))
 		return NULL;
+	/* From here on there is only the host as it is to be seen. */
+	if (log.view)
+		dev = log.view;
 
 	fs = g_new0(struct hostfs, 1);
 	mutex_init(&fs->lock);
 	cond_init(&fs->cycle);
+	fs->log = log;
 	fs->dev = blkdev_ref(dev);
 	fs->name = g_strdup(name);
 	fs->bits = super.s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE;
@@ -120,6 +127,8 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 					       g_free, NULL);
 	if (open_parts(fs, error))
 		return fs;
+	if (fs->log.view)
+		replayed_advise(error);
 	hostfs_abandon(fs);
 	return NULL;
 }
@@ -157,6 +166,7 @@ void hostfs_abandon(struct hostfs *fs)
 	overlay_unref(fs->meta);
 	overlay_unref(fs->stable);
 	blkdev_unref(fs->dev);
+	replayed_close(&fs->log);
 	cond_clear(&fs->cycle);
 	mutex_clear(&fs->lock);
 	g_free(fs->name);

@@ -12,23 +12,20 @@
  * Everything that can be a reason to refuse is found here, before a byte is
  * written.
  *
- * The journal's place is read from the disk as it lies, as the kernel and e2fsck
- * do. State and orphans are judged by the superblock as it will be, seen through
- * a view of the replayed device.
+ * State and orphans are judged by the superblock as it will be, seen through a
+ * view of the replayed device.
  *
  * libext2fs is asked where the journal lies and what the descriptors count, and
  * is gone before anything is written.
  */
 #include "gate_priv.h"
+#include "jfind_priv.h"
 #include "recover_priv.h"
 
-#include <rawmap/base/bytes.h>
 #include <rawmap/base/error.h>
 #include <rawmap/hostfs/recover.h>
 #include <rawmap/jbd/journal.h>
 #include <rawmap/jbd/replay.h>
-
-#include <errno.h>
 
 #define ORPHANS_ADVICE \
 	"; run 'e2fsck -p' on it, or mount it once with the kernel"
@@ -58,59 +55,15 @@ static bool read_super(const struct recovery *r, struct blkdev *dev,
 				  r->opt->dry_run, error);
 }
 
-/* Read-only. 0, or a -errno: -EUCLEAN, -EINVAL for all that makes no sense. */
-static int open_ext2fs(struct blkdev *dev, ext2_filsys *ret)
-{
-	return errcode_to_errno(source_open_ext2fs(dev, 0, ret));
-}
-
-/* As open_ext2fs(). */
-static int find_journal(const struct recovery *r, GArray *runs)
-{
-	uint64_t super = recovery_super_block(r).v;
-	ext2_filsys fs;
-	int err = open_ext2fs(r->dev, &fs);
-
-	if (err)
-		return err;
-	err = jmap_read(fs, fs->super->s_journal_inum, runs, NULL);
-	ext2fs_free(fs);
-	for (guint i = 0; !err && i < runs->len; i++) {
-		const struct journal_run *run =
-			&g_array_index(runs, struct journal_run, i);
-
-		if (range_overlaps(run->phys.v, run->len, super, 1))
-			err = -EUCLEAN;
-	}
-	return err;
-}
-
-/* What open_ext2fs() says, as a sentence. */
-static bool nothing_found(const struct recovery *r, GError **error, int err,
-			  const char *what)
-{
-	if (err == -EUCLEAN || err == -EINVAL)
-		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT,
-			    "'%s' %s; 'e2fsck -f' may repair it", r->name,
-			    what);
-	else
-		error_set_errno(error, RAWMAP_ERROR_IO, -err, "'%s' %s",
-				r->name, what);
-	return false;
-}
-
 static bool open_journal(struct recovery *r, GError **error)
 {
-	g_autoptr(GArray)
-		runs = g_array_new(FALSE, FALSE, sizeof(struct journal_run));
-	int err = find_journal(r, runs);
+	const struct jfind where = {
+		.dev = r->dev,
+		.name = r->name,
+		.super = &r->super,
+	};
 
-	if (err)
-		return nothing_found(r, error, err,
-				     "has a journal that cannot be found");
-	r->journal = journal_open(
-		r->dev, (const struct journal_run *)(void *)runs->data,
-		runs->len, r->bits, r->name, error);
+	r->journal = jfind_open(&where, error);
 	return r->journal != NULL;
 }
 
@@ -135,22 +88,6 @@ static bool check_unused(const struct recovery *r, GError **error)
 	return true;
 }
 
-/* Impossible counts are left to e2fsck. */
-static void count_free(struct recovery *r, ext2_filsys fs)
-{
-	uint64_t blocks = 0, inodes = 0;
-
-	for (dgrp_t group = 0; group < fs->group_desc_count; group++) {
-		blocks += ext2fs_bg_free_blocks_count(fs, group);
-		inodes += ext2fs_bg_free_inodes_count(fs, group);
-	}
-	blocks = EXT2FS_C2B(fs, blocks);
-	r->counted = blocks <= ext2fs_blocks_count(fs->super) &&
-		     inodes <= fs->super->s_inodes_count;
-	r->free_blocks = blocks;
-	r->free_inodes = (uint32_t)inodes;
-}
-
 static bool check_orphan_file(struct recovery *r, ext2_filsys fs,
 			      GError **error)
 {
@@ -162,8 +99,9 @@ static bool check_orphan_file(struct recovery *r, ext2_filsys fs,
 		return true;
 	err = orphanfile_look(fs, &any);
 	if (err)
-		return nothing_found(r, error, err,
-				     "has an orphan file that cannot be read");
+		return source_failed(r->name, err,
+				     "has an orphan file that cannot be read",
+				     error);
 	return !any ||
 	       refuse(r, error, RAWMAP_ERROR_DIRTY,
 		      "has orphaned inodes in its orphan file" ORPHANS_ADVICE);
@@ -173,15 +111,18 @@ static bool check_orphan_file(struct recovery *r, ext2_filsys fs,
 static bool check_view(struct recovery *r, struct blkdev *view, GError **error)
 {
 	ext2_filsys fs;
-	int err = open_ext2fs(view, &fs);
+	int err = errcode_to_errno(source_open_ext2fs(view, 0, &fs));
 	bool ok;
 
 	if (err)
-		return nothing_found(r, error, err,
-				     "has a journal that leaves no filesystem");
+		return source_failed(r->name, err,
+				     "has a journal that leaves no filesystem",
+				     error);
 	ok = check_orphan_file(r, fs, error);
+	/* Impossible counts are left to e2fsck. */
 	if (ok)
-		count_free(r, fs);
+		r->counted =
+			source_count_free(fs, &r->free_blocks, &r->free_inodes);
 	ext2fs_free(fs);
 	return ok;
 }
@@ -190,14 +131,12 @@ static bool check_view(struct recovery *r, struct blkdev *view, GError **error)
 static bool check_outcome(struct recovery *r, struct blkdev *view,
 			  GError **error)
 {
+	const struct jfind where = { .name = r->name, .super = &r->super };
 	struct ext2_super_block super;
 
-	if (!read_super(r, view, &super, error))
+	if (!read_super(r, view, &super, error) ||
+	    !jfind_same_blocks(&where, &super, error))
 		return false;
-	if (super.s_log_block_size != r->super.s_log_block_size)
-		return refuse(r, error, RAWMAP_ERROR_CORRUPT,
-			      "has another block size in its journal; 'e2fsck"
-			      " -f' may repair it");
 	if (super.s_last_orphan)
 		return refuse(r, error, RAWMAP_ERROR_DIRTY,
 			      "has orphaned inodes to be cleaned up after its"

@@ -9,6 +9,7 @@
 #include <rawmap/base/log.h>
 
 #include <et/com_err.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -92,6 +93,35 @@ bool source_read_super(struct blkdev *dev, const char *name,
 				"'%s': cannot read the superblock", name);
 		return false;
 	}
+	return true;
+}
+
+bool source_failed(const char *name, int err, const char *what, GError **error)
+{
+	if (err == -EUCLEAN || err == -EINVAL)
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT,
+			    "'%s' %s; 'e2fsck -f' may repair it", name, what);
+	else
+		error_set_errno(error, RAWMAP_ERROR_IO, -err, "'%s' %s", name,
+				what);
+	return false;
+}
+
+bool source_count_free(ext2_filsys fs, uint64_t *ret_blocks,
+		       uint32_t *ret_inodes)
+{
+	uint64_t blocks = 0, inodes = 0;
+
+	for (dgrp_t group = 0; group < fs->group_desc_count; group++) {
+		blocks += ext2fs_bg_free_blocks_count(fs, group);
+		inodes += ext2fs_bg_free_inodes_count(fs, group);
+	}
+	blocks = EXT2FS_C2B(fs, blocks);
+	if (blocks > ext2fs_blocks_count(fs->super) ||
+	    inodes > fs->super->s_inodes_count)
+		return false;
+	*ret_blocks = blocks;
+	*ret_inodes = (uint32_t)inodes;
 	return true;
 }
 

@@ -104,6 +104,24 @@ bool jbd_commit_ok(uint32_t seed, const void *block, size_t len)
 	return ok_around(seed, block, len, offsetof(struct jbd_commit, csum));
 }
 
+bool jbd_commit_torn_ok(uint32_t seed, const void *block, size_t len)
+{
+	static const uint8_t zeros[512];
+	const size_t head = sizeof(struct jbd_commit);
+	const size_t field = offsetof(struct jbd_commit, csum);
+	uint32_t sum = sum_around(seed, block, head, field);
+	be32 stored;
+
+	memcpy(&stored, (const uint8_t *)block + field, sizeof(stored));
+	for (size_t left = len - head; left;) {
+		size_t n = MIN(left, sizeof(zeros));
+
+		sum = crc32c(sum, zeros, n);
+		left -= n;
+	}
+	return be32_get(stored) == sum;
+}
+
 void jbd_super_set(struct jbd_super *super)
 {
 	set_around(FIRST_SEED, super, sizeof(*super),

@@ -40,6 +40,11 @@ bool jbd_tail_ok(uint32_t seed, const void *block, size_t len);
 /* The sum of a commit block of @len bytes (csum[0]). */
 void jbd_commit_set(uint32_t seed, void *block, size_t len);
 bool jbd_commit_ok(uint32_t seed, const void *block, size_t len);
+/*
+ * The same where only its first sector was written: what is behind the fields
+ * does not count, and is taken for the zeros that were to be there.
+ */
+bool jbd_commit_torn_ok(uint32_t seed, const void *block, size_t len);
 
 /* The superblock has no seed. */
 void jbd_super_set(struct jbd_super *super);
@@ -49,6 +54,7 @@ bool jbd_super_ok(const struct jbd_super *super);
 
 struct journal {
 	struct blkdev *dev; /* a reference */
+	bool own_device;    /* which holds nothing else */
 	char *name;
 	unsigned bits;		  /* log2 of the block size */
 	struct journal_run *runs; /* n of them, none empty */

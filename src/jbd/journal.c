@@ -153,6 +153,8 @@ void journal_decode(const struct jbd_super *super, struct journal_info *ret)
 	ret->async_commit = incompat & JBD_INCOMPAT_ASYNC_COMMIT;
 	ret->fast_commit = incompat & JBD_INCOMPAT_FAST_COMMIT;
 	memcpy(ret->uuid, super->uuid, sizeof(ret->uuid));
+	ret->users = be32_get(super->nr_users);
+	memcpy(ret->user, super->users, sizeof(ret->user));
 	if (ret->fast_commit)
 		ret->last -= MIN(ret->last, fast_commit_blocks(super));
 }
@@ -233,23 +235,45 @@ static bool load(struct journal *j, uint64_t total, GError **error)
 	return check_numbers(j, super, total, error);
 }
 
-/* ---- public ---- */
-
-struct journal *journal_open(struct blkdev *dev, const struct journal_run *runs,
-			     size_t n, unsigned block_bits, const char *name,
-			     GError **error)
+static struct journal *open_runs(struct blkdev *dev,
+				 const struct journal_run *runs, size_t n,
+				 bool own_device, unsigned block_bits,
+				 const char *name, GError **error)
 {
 	struct journal *j = g_new0(struct journal, 1);
 	uint64_t total = 0;
 
 	g_assert(block_bits >= 10 && block_bits <= 16);
 	j->dev = blkdev_ref(dev);
+	j->own_device = own_device;
 	j->name = g_strdup(name);
 	j->bits = block_bits;
 	if (take_runs(j, runs, n, &total, error) && load(j, total, error))
 		return j;
 	journal_close(j);
 	return NULL;
+}
+
+/* ---- public ---- */
+
+struct journal *journal_open(struct blkdev *dev, const struct journal_run *runs,
+			     size_t n, unsigned block_bits, const char *name,
+			     GError **error)
+{
+	return open_runs(dev, runs, n, false, block_bits, name, error);
+}
+
+struct journal *journal_open_device(struct blkdev *dev, pblk super,
+				    uint64_t blocks, unsigned block_bits,
+				    const char *name, GError **error)
+{
+	const struct journal_run runs[] = {
+		{ super, 1 },
+		{ pblk_at(1), blocks ? blocks - 1 : 0 },
+	};
+
+	return open_runs(dev, runs, G_N_ELEMENTS(runs), true, block_bits, name,
+			 error);
 }
 
 void journal_close(struct journal *j)

@@ -64,6 +64,9 @@ GArray *replay_own_runs(const struct replay_reader *rd, GError **error)
 	GArray *runs = g_array_new(false, false, sizeof(struct journal_run));
 	const struct journal_run *run;
 
+	/* No longer than its device, either; and no home of anything. */
+	if (rd->j->own_device)
+		return runs;
 	for (uint64_t i = 0; i < rd->info->maxlen;) {
 		uint32_t more;
 		struct journal_run next;
@@ -176,14 +179,15 @@ static bool read_revokes(struct index *ix, const struct replay_revoke *r,
 		return false;
 	memcpy(&header, block, sizeof(header));
 	used = be32_get(header.count);
-	if (used < sizeof(header) || used > end ||
-	    (used - sizeof(header)) % size)
+	if (used > end)
 		return replay_damaged(ix->rd, r->pos, ix->error,
 				      "a list of revoked blocks has %zu bytes",
 				      used);
-	for (size_t off = sizeof(header); off < used; off += size)
+	/* Too few bytes for one more mean nothing, to the kernel either. */
+	for (size_t off = sizeof(header); off + size <= used; off += size) {
 		mark_revoked(ix, revoke_at(block + off, info->is_64bit), r->tx);
-	*ret_n += (used - sizeof(header)) / size;
+		++*ret_n;
+	}
 	return true;
 }
 

@@ -110,9 +110,9 @@ bool replay_scan_log(struct replay_reader *rd, struct replay_log *log,
 		     GError **error);
 
 /*
- * The journal's own blocks as runs, by place; the caller unrefs. NULL: CORRUPT,
- * two of them overlap. So no log is longer than the device, and what it costs
- * to read one is bounded.
+ * The journal's own blocks as runs, by place, none for one that has a device of
+ * its own; the caller unrefs. NULL: CORRUPT, two of them overlap. So no log is
+ * longer than the device, and what it costs to read one is bounded.
  */
 GArray *replay_own_runs(const struct replay_reader *rd, GError **error);
 

@@ -12,12 +12,15 @@
  *   wrong checksum, no commit block follows      the end
  *   the same, one follows, its time is older     the end: left by an older log
  *   the same, its time is not older              damage
- *   commit block with a wrong checksum: as above, but with ASYNC_COMMIT it is
- *                                                the end unless another one follows
+ *   commit block with a wrong checksum           as above
+ *   the same, but right as far as its fields go  whole: the power failed while
+ *   and zeros behind them                        it was written
+ *   the same with ASYNC_COMMIT                   the end; with checksums of
+ *                                                version 1 damage if another
+ *                                                commit block follows
  *
- * In the last case the kernel checks whether another one follows only with
- * checksums of version 1, and forgets what followed with the others; its own
- * comment calls it corruption, and so does this.
+ * With ASYNC_COMMIT and two that are wrong the kernel ends at the second one, so
+ * that it replays the first. Nobody can mean that: here it is damage.
  *
  * Never goes further than one lap, whatever stands in the log.
  */
@@ -45,9 +48,9 @@ struct scan {
 	/* In this transaction a checksum was wrong, at this position. */
 	bool doubt;
 	uint32_t doubt_pos;
-	/* ASYNC_COMMIT: the commit block before was wrong, at this position. */
+	/* ASYNC_COMMIT: a commit block was wrong; nothing counts from there. */
 	bool failed;
-	uint32_t failed_pos;
+	uint32_t failed_pos, failed_tx;
 	uint64_t last_time; /* of the commit before, seconds */
 	uint32_t crc32;	    /* version 1: of the transaction so far */
 	/* What the committed transactions have announced. */
@@ -220,10 +223,12 @@ static void drop(struct scan *s)
 static bool commit_ok(const struct scan *s, const uint8_t *block)
 {
 	const struct jbd_commit *commit = (const void *)block;
-	uint32_t sum = be32_get(commit->csum[0]);
+	uint32_t sum = be32_get(commit->csum[0]), seed = s->rd->seed;
+	size_t size = s->rd->block_size;
 
 	if (jbd_has_csum(s->rd->info->csum))
-		return jbd_commit_ok(s->rd->seed, block, s->rd->block_size);
+		return jbd_commit_ok(seed, block, size) ||
+		       jbd_commit_torn_ok(seed, block, size);
 	if (s->rd->info->csum != JOURNAL_CSUM_V1)
 		return true;
 	if (!commit->csum_type && !commit->csum_size && !sum)
@@ -242,27 +247,38 @@ static enum step damaged(struct scan *s, uint32_t pos, uint32_t tx,
 	return STEP_ERROR;
 }
 
+/* A commit block that is wrong, but not because it is old. */
+static enum step commit_failed(struct scan *s, uint32_t pos)
+{
+	if (!s->rd->info->async_commit || s->failed)
+		return damaged(s, pos, s->tx, "its commit block");
+	s->failed = true;
+	s->failed_pos = pos;
+	s->failed_tx = s->tx;
+	return STEP_ON;
+}
+
 static enum step take_commit(struct scan *s, const uint8_t *block)
 {
 	const struct jbd_commit *commit = (const void *)block;
 	uint64_t seconds = be64_get(commit->seconds);
 	bool older = seconds < s->last_time;
-	bool ok = commit_ok(s, block);
+	enum step next = STEP_ON;
 
-	if ((s->doubt || s->failed || !ok) && older)
-		return STEP_END;
 	if (s->doubt)
-		return damaged(s, s->doubt_pos, s->tx, "this block");
-	if (s->failed)
-		return damaged(s, s->failed_pos, s->tx - 1, "its commit block");
-	if (!ok && !s->rd->info->async_commit)
-		return damaged(s, s->pos - 1, s->tx, "its commit block");
-	s->failed = !ok;
-	s->failed_pos = s->pos - 1;
+		return older ? STEP_END
+			     : damaged(s, s->doubt_pos, s->tx, "this block");
+	if (s->failed && s->rd->info->csum == JOURNAL_CSUM_V1)
+		return damaged(s, s->failed_pos, s->failed_tx,
+			       "its commit block");
+	if (!commit_ok(s, block))
+		next = older ? STEP_END : commit_failed(s, s->pos - 1);
+	if (next != STEP_ON)
+		return next;
 	s->last_time = seconds;
 	s->crc32 = UINT32_MAX;
 	s->tx++;
-	if (ok)
+	if (!s->failed)
 		keep(s);
 	return STEP_ON;
 }

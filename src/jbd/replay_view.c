@@ -78,6 +78,21 @@ static int view_pread(struct blkdev *dev, void *buf, size_t len, dev_off pos)
 	return 0;
 }
 
+/* Reads of what is not in the log go to the lower device at the same place. */
+static bool view_raw(struct blkdev *dev, enum blkdev_io io, const void *buf,
+		     uint64_t len, dev_off pos, struct blkdev_raw *ret)
+{
+	struct view *v = view_of(dev);
+	const struct replay *r = v->r;
+	dev_off last = dev_off_add(pos, len - 1);
+	size_t i = replay_find(r, pblk_of_dev_floor(pos, r->bits).v);
+
+	if (i < r->n &&
+	    r->entries[i].block <= pblk_of_dev_floor(last, r->bits).v)
+		return false;
+	return blkdev_raw(v->lower, io, buf, len, pos, ret);
+}
+
 /* Never called: the device says that it is read-only. */
 static int view_pwrite(struct blkdev *dev, const void *buf, size_t len,
 		       dev_off pos)
@@ -108,6 +123,7 @@ static const struct blkdev_ops view_ops = {
 	.pread = view_pread,
 	.pwrite = view_pwrite,
 	.flush = view_flush,
+	.raw = view_raw,
 	.close = view_close,
 };
 

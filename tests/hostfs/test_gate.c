@@ -60,8 +60,10 @@ static const struct host_case {
 	{ "-t ext4", "ssv journal_inum 0\n", FINE, RAWMAP_ERROR_READONLY,
 	  "journal on another device" },
 
-	{ "-t ext4", "feature needs_recovery\n", RAWMAP_ERROR_DIRTY,
-	  RAWMAP_ERROR_DIRTY, "'e2fsck -p' or 'rawmap recover'" },
+	{ "-t ext4", "feature needs_recovery\n", FINE, RAWMAP_ERROR_DIRTY,
+	  "'e2fsck -p' or 'rawmap recover'" },
+	{ "-t ext2", "feature needs_recovery\n", FINE, RAWMAP_ERROR_DIRTY,
+	  "read-only (-r)" },
 	{ "-t ext2", "ssv state 0\n", FINE, RAWMAP_ERROR_DIRTY, "e2fsck -p" },
 	{ "-t ext4", "ssv state 3\n", FINE, RAWMAP_ERROR_DIRTY,
 	  "errors recorded" },

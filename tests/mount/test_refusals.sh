@@ -175,8 +175,8 @@ test_states()
 {
 	fresh ext4
 	change <<<'feature needs_recovery'
-	neither 'e2fsck -p'
-	neither 'rawmap recover'
+	only_read 'e2fsck -p'
+	only_read 'rawmap recover'
 
 	fresh ext4
 	change <<<'set_super_value state 3'
@@ -210,7 +210,7 @@ test_copy_of_mounted()
 	run touch "$TMP/kernel/something"
 	sync -f "$TMP/kernel"
 	cp --sparse=always "$LOOP" "$host"
-	neither 'e2fsck -p'
+	only_read 'e2fsck -p'
 	run umount "$TMP/kernel"
 	loop_detach "$LOOP"
 	mv "$TMP/original.img" "$host"

@@ -405,3 +405,11 @@ void hostimg_tune(struct hostimg *img, const char *args)
 	g_ptr_array_add(argv, g_strdup(img->path));
 	args_run(argv);
 }
+
+void hostimg_grow(struct hostimg *img)
+{
+	GPtrArray *argv = args_new("resize2fs", "-f");
+
+	g_ptr_array_add(argv, g_strdup(img->path));
+	args_run(argv);
+}

@@ -87,4 +87,7 @@ void hostimg_index_dirs(struct hostimg *img);
 /* tune2fs with these arguments, split at blanks. */
 void hostimg_tune(struct hostimg *img, const char *args);
 
+/* resize2fs: the filesystem fills the image file. */
+void hostimg_grow(struct hostimg *img);
+
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define JOURNAL_AT 40 /* block of the filesystem */
-#define FIRST	   1  /* block of the log */
 
 struct copy {
 	uint64_t block;
@@ -18,9 +17,10 @@ struct copy {
 
 struct logbuild {
 	struct logbuild_spec spec;
-	struct blkdev *dev;
+	struct blkdev *dev, *jdev; /* jdev: the journal's; may be dev */
 	size_t bs;
-	uint32_t last, head, used, sequence, tx;
+	uint32_t super; /* with a device of its own: block of that */
+	uint32_t first, last, head, used, sequence, tx;
 	uint64_t time;
 	uint32_t crc32;
 	bool stopped;
@@ -89,6 +89,8 @@ static uint64_t phys_of(const struct logbuild *lb, uint32_t at)
 {
 	uint32_t half = lb->spec.maxlen / 2;
 
+	if (lb->spec.device)
+		return at ? at : lb->super;
 	return at < half ? JOURNAL_AT + (lb->spec.maxlen - half) + at
 			 : JOURNAL_AT + (at - half);
 }
@@ -96,7 +98,7 @@ static uint64_t phys_of(const struct logbuild *lb, uint32_t at)
 uint8_t *logbuild_block(struct logbuild *lb, uint32_t at)
 {
 	g_assert(at < lb->spec.maxlen);
-	return memdev_bytes(lb->dev) + phys_of(lb, at) * lb->bs;
+	return memdev_bytes(lb->jdev) + phys_of(lb, at) * lb->bs;
 }
 
 static uint8_t *take(struct logbuild *lb, uint32_t *ret_at)
@@ -105,7 +107,7 @@ static uint8_t *take(struct logbuild *lb, uint32_t *ret_at)
 
 	*ret_at = lb->head++;
 	if (lb->head == lb->last)
-		lb->head = FIRST;
+		lb->head = lb->first;
 	lb->used++;
 	return p;
 }
@@ -228,8 +230,9 @@ static guint put_descriptor(struct logbuild *lb, uint32_t *ret_at)
 		return n;
 	crc = crc32_be(crc, p, lb->bs);
 	for (guint i = 0; i < n; i++) {
-		uint32_t from =
-			FIRST + (*ret_at - FIRST + 1 + i) % (lb->last - FIRST);
+		uint32_t from = *ret_at - lb->first + 1 + i;
+
+		from = lb->first + from % (lb->last - lb->first);
 
 		crc = crc32_be(crc, logbuild_block(lb, from), lb->bs);
 	}
@@ -349,7 +352,7 @@ void logbuild_super(struct logbuild *lb, uint32_t start)
 	put32(p + 4, lb->spec.v1 ? JBD_SUPER_V1 : JBD_SUPER_V2);
 	put32(p + 12, (uint32_t)lb->bs);
 	put32(p + 16, lb->spec.maxlen);
-	put32(p + 20, FIRST);
+	put32(p + 20, lb->first);
 	put32(p + 24, lb->spec.sequence);
 	put32(p + 28, start);
 	if (lb->spec.v1)
@@ -372,9 +375,15 @@ struct journal *logbuild_open_on(struct logbuild *lb, struct blkdev *dev)
 		{ pblk_at(phys_of(lb, 0)), half },
 		{ pblk_at(phys_of(lb, half)), lb->spec.maxlen - half },
 	};
+	unsigned bits = lb->spec.bits;
 	GError *error = NULL;
-	struct journal *j =
-		journal_open(dev, runs, 2, lb->spec.bits, "log", &error);
+	struct journal *j;
+
+	if (lb->spec.device)
+		j = journal_open_device(dev, pblk_at(lb->super),
+					lb->spec.maxlen, bits, "log", &error);
+	else
+		j = journal_open(dev, runs, 2, bits, "log", &error);
 
 	if (!j)
 		g_error("logbuild: %s", error->message);
@@ -384,12 +393,17 @@ struct journal *logbuild_open_on(struct logbuild *lb, struct blkdev *dev)
 struct journal *logbuild_open(struct logbuild *lb)
 {
 	logbuild_super(lb, lb->spec.start);
-	return logbuild_open_on(lb, lb->dev);
+	return logbuild_open_on(lb, lb->jdev);
 }
 
 struct blkdev *logbuild_dev(struct logbuild *lb)
 {
 	return lb->dev;
+}
+
+struct blkdev *logbuild_journal_dev(struct logbuild *lb)
+{
+	return lb->jdev;
 }
 
 uint64_t logbuild_fs_blocks(const struct logbuild *lb)
@@ -443,12 +457,16 @@ struct logbuild *logbuild_new(const struct logbuild_spec *spec)
 	*s = *spec;
 	s->bits = s->bits ? s->bits : 10;
 	s->maxlen = s->maxlen ? s->maxlen : 64;
-	s->start = s->start ? s->start : FIRST;
+	lb->super = s->bits == 10 ? 2 : 1;
+	lb->first = s->device ? lb->super + 1 : 1;
+	s->start = s->start ? s->start : lb->first;
 	s->sequence = s->sequence ? s->sequence : 7;
 	s->fs_blocks = s->fs_blocks ? s->fs_blocks : 1024;
-	g_assert(JOURNAL_AT + s->maxlen <= s->fs_blocks);
+	g_assert(s->device || JOURNAL_AT + s->maxlen <= s->fs_blocks);
 	lb->bs = (size_t)1 << s->bits;
 	lb->dev = memdev_new(s->fs_blocks << s->bits, 512);
+	lb->jdev = s->device ? memdev_new((uint64_t)s->maxlen << s->bits, 512)
+			     : blkdev_ref(lb->dev);
 	lb->last = s->maxlen;
 	if (has(lb, JBD_INCOMPAT_FAST_COMMIT))
 		lb->last -= s->fc_blocks;
@@ -460,7 +478,7 @@ struct logbuild *logbuild_new(const struct logbuild_spec *spec)
 	lb->copies = g_array_new(false, false, sizeof(struct copy));
 	lb->revokes = g_array_new(false, false, sizeof(struct copy));
 	for (uint64_t i = 0; i < s->fs_blocks; i++)
-		if (i < JOURNAL_AT || i >= JOURNAL_AT + s->maxlen)
+		if (s->device || i < JOURNAL_AT || i >= JOURNAL_AT + s->maxlen)
 			fill_block(memdev_bytes(lb->dev) + i * lb->bs, lb->bs,
 				   i, 0);
 	return lb;
@@ -473,6 +491,7 @@ void logbuild_free(struct logbuild *lb)
 	g_array_unref(lb->pending);
 	g_array_unref(lb->copies);
 	g_array_unref(lb->revokes);
+	blkdev_unref(lb->jdev);
 	blkdev_unref(lb->dev);
 	g_free(lb);
 }

@@ -9,7 +9,7 @@
  *
  * The filesystem is a memory device in which block N is full of hostimg-like
  * bytes of its own. The journal lies in it in two pieces, the second one before
- * the first.
+ * the first. With a device of its own it lies there as mke2fs makes it.
  */
 #ifndef RAWMAP_TESTS_LOGBUILD_H
 #define RAWMAP_TESTS_LOGBUILD_H
@@ -28,6 +28,7 @@ struct logbuild_spec {
 	bool v1;		   /* a superblock of version 1 */
 	bool whole_crc32;   /* with COMPAT_CHECKSUM: a sum, not three zeros */
 	uint64_t fs_blocks; /* 0: 1024 */
+	bool device;	    /* the journal has a device of its own */
 };
 
 struct logbuild;
@@ -71,9 +72,10 @@ void logbuild_reseal(struct logbuild *lb, uint32_t at);
 void logbuild_super(struct logbuild *lb, uint32_t start);
 /* logbuild_super() and journal_open(); aborts if that fails. */
 struct journal *logbuild_open(struct logbuild *lb);
-/* The same on another device with the same blocks. */
+/* The same on another device with the same blocks as the journal's. */
 struct journal *logbuild_open_on(struct logbuild *lb, struct blkdev *dev);
-struct blkdev *logbuild_dev(struct logbuild *lb); /* borrowed */
+struct blkdev *logbuild_dev(struct logbuild *lb);	  /* borrowed */
+struct blkdev *logbuild_journal_dev(struct logbuild *lb); /* borrowed */
 uint64_t logbuild_fs_blocks(const struct logbuild *lb);
 
 /* Everything as it must be when the log is home (g_free()). */

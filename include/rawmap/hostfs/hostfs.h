@@ -35,6 +35,10 @@ struct hostfs_options {
 	bool use_reserved; /* may hand out the blocks kept for root */
 	bool discard;	   /* tell the source about freed blocks, once the
 				   commit that freed them is durable */
+	/* For a host that was not unmounted cleanly; only with readonly: */
+	bool norecovery;	    /* show it as it lies on the disk */
+	struct blkdev *journal_dev; /* of a journal outside; a reference is
+				       taken. NULL: none */
 };
 
 /*
@@ -42,12 +46,18 @@ struct hostfs_options {
  * group descriptors, no bitmap. Writes nothing; a read-write host is marked
  * "not clean" on the source before its first change.
  *
+ * A read-only one whose journal must be replayed is shown as it will be then, its
+ * data, too; @dev stays as it is.
+ *
  * Returns NULL with a sentence that names the reason and the way out:
  * CORRUPT (no ext filesystem, impossible numbers, bad checksum, source shorter
- * than the filesystem says), UNSUPPORTED (a feature that makes even reading
- * unsound), READONLY (a feature or state that allows reading only: says that
- * -r does it), DIRTY (journal to be replayed, not clean, errors recorded,
- * orphans), BUSY (the kernel has it mounted), IO.
+ * than the filesystem says, a damaged log, no journal where one is named),
+ * UNSUPPORTED (a feature that makes even reading unsound, fast commits), READONLY
+ * (a feature or state that allows reading only: says that -r does it), DIRTY
+ * (journal to be replayed, not clean, errors recorded, orphans; read-only: a
+ * journal to be replayed is outside and not named), NOT_FOUND (that of another
+ * host is named), USAGE (options that make no sense together, or for this host),
+ * BUSY (the kernel has it mounted), IO.
  */
 struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 			   GError **error);
@@ -62,6 +72,14 @@ int hostfs_close(struct hostfs *fs);
 /* Free without writing one byte: what a killed process leaves. For tests. */
 void hostfs_abandon(struct hostfs *fs);
 
+/* The log that a read-only host is seen through. */
+struct hostfs_replay {
+	uint32_t transactions;
+	uint64_t log_blocks; /* read */
+	uint64_t blocks;     /* shown from the log */
+	uint64_t revoked;    /* copies that are not */
+};
+
 struct hostfs_info {
 	uint32_t block_size;
 	uint64_t blocks, free_blocks, reserved_blocks;
@@ -70,6 +88,13 @@ struct hostfs_info {
 	char uuid[37];
 	char label[17];
 	bool has_journal, needs_recovery, clean, has_error;
+	/* Of a read-only one: */
+	bool norecovery;  /* as it lies on the disk, because asked for */
+	bool replayed;	  /* as it is with its log replayed, as follows */
+	bool log_ignored; /* the log is in use, though needs_recovery is clear:
+			     what it holds is not shown */
+	bool log_error;	  /* the journal recorded an error */
+	struct hostfs_replay replay;
 	char *features; /* as mke2fs writes them, spaces between */
 };
 

@@ -104,5 +104,6 @@ struct jbd_commit {
 	be64 seconds;
 	be32 nanoseconds;
 };
+static_assert(sizeof(struct jbd_commit) == 64, "on-disk layout");
 
 #endif

@@ -51,6 +51,9 @@ struct journal_info {
 	enum journal_csum csum;
 	bool is_64bit, has_revoke, async_commit, fast_commit;
 	uint8_t uuid[16];
+	/* Of a journal that has a device of its own. */
+	uint32_t users;	  /* filesystems that write to it */
+	uint8_t user[16]; /* the UUID of the first of them */
 };
 
 /*
@@ -65,6 +68,15 @@ struct journal_info {
 struct journal *journal_open(struct blkdev *dev, const struct journal_run *runs,
 			     size_t n, unsigned block_bits, const char *name,
 			     GError **error);
+
+/*
+ * The same for a journal that has @dev, of @blocks blocks, for itself: its
+ * superblock is block @super of it, and block N of the log is block N of the
+ * device. So no home of a copy is ever one of its own blocks.
+ */
+struct journal *journal_open_device(struct blkdev *dev, pblk super,
+				    uint64_t blocks, unsigned block_bits,
+				    const char *name, GError **error);
 void journal_close(struct journal *j); /* NULL is fine; writes nothing */
 
 const struct journal_info *journal_info(const struct journal *j);

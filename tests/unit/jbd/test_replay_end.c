@@ -258,24 +258,6 @@ out:
 }
 END_TEST
 
-START_TEST(async_commit_that_is_wrong_before_another_is_damage)
-{
-	const struct logbuild_spec *spec = &formats[_i];
-	struct bed bed = bed_of(spec);
-	struct places at;
-
-	if (!is_async(spec))
-		goto out;
-	put_tx(bed.lb, 1);
-	at = put_tx(bed.lb, 2);
-	put_tx(bed.lb, 3);
-	logbuild_block(bed.lb, at.commit)[17] ^= 1;
-	bed_refused(&bed, RAWMAP_ERROR_CORRUPT, "damaged in its block 10");
-out:
-	bed_close(&bed);
-}
-END_TEST
-
 enum { DESCRIPTOR, REVOKE };
 
 static void spoil(struct bed *bed, const struct places *at, int which)
@@ -431,7 +413,6 @@ static void add_checksums(TCase *tc)
 	EACH_FORMAT(tc, wrong_commit_checksum_of_the_same_second_is_damage);
 	EACH_FORMAT(tc, wrong_commit_checksum_of_an_older_log_is_the_end);
 	EACH_FORMAT(tc, async_commit_that_is_wrong_ends_the_log);
-	EACH_FORMAT(tc, async_commit_that_is_wrong_before_another_is_damage);
 	EACH_FORMAT(tc, wrong_control_block_of_a_commit_is_damage);
 	EACH_FORMAT(tc, wrong_control_block_without_a_commit_is_the_end);
 	EACH_FORMAT(tc, wrong_control_block_of_an_older_commit_is_the_end);
