@@ -118,7 +118,8 @@ bool uring_fits(struct slot *slot)
 
 		if (seg->pad_head || seg->pad_tail)
 			return false;
-		if (seg->kind != IMAGE_SEG_ZERO && !plan_xfer(slot, seg, buf))
+		if (seg->kind != IMAGE_SEG_ZERO &&
+		    seg->kind != IMAGE_SEG_BYTES && !plan_xfer(slot, seg, buf))
 			return false;
 		buf += seg->len;
 	}
@@ -173,6 +174,8 @@ static void queue_segments(struct slot *slot)
 
 		if (seg->kind == IMAGE_SEG_ZERO)
 			memset(buf, 0, seg->len);
+		else if (seg->kind == IMAGE_SEG_BYTES)
+			memcpy(buf, seg->bytes, seg->len);
 		buf += seg->len;
 	}
 	slot->inflight = slot->planned;

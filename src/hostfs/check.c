@@ -92,8 +92,7 @@ static char *check_leaf(struct hostfile *hf, uint64_t at, uint64_t *ret_end)
 	char *wrong;
 	int err;
 
-	err = hf->extent_mapped ? exttree_load(hf, lblk_at(at), &leaf)
-				: indtree_load(hf, lblk_at(at), &leaf);
+	err = hostfile_load_leaf(hf, lblk_at(at), &leaf);
 	if (err)
 		wrong = g_strdup_printf("the leaf of block %" PRIu64 ": %s", at,
 					g_strerror(-err));
@@ -113,7 +112,8 @@ char *hostfile_check(struct hostfile *hf)
 
 	mutex_lock(&hf->fs->lock);
 	wrong = extmap_check(hf->map);
-	if (!wrong && hostfile_size(hf) != EXT2_I_SIZE(hf->inode))
+	if (!wrong && !hf->deleted &&
+	    hostfile_size(hf) != EXT2_I_SIZE(hf->inode))
 		wrong = g_strdup("the size is not the inode's");
 	if (!wrong && hf->extent_mapped)
 		wrong = exttree_check(hf);

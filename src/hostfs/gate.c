@@ -180,6 +180,13 @@ static bool check_state(const struct ext2_super_block *super, const char *name,
 	return true;
 }
 
+bool gate_is_sound(const struct ext2_super_block *super, uint64_t device_size,
+		   const char *name)
+{
+	return check_whole(super, name, NULL) &&
+	       check_numbers(super, device_size, name, NULL);
+}
+
 bool gate_check(const struct ext2_super_block *super, uint64_t device_size,
 		const char *name, bool readonly, GError **error)
 {
@@ -272,14 +279,28 @@ static const char *first_flag(const struct inode_flag *list, size_t n,
 	return NULL;
 }
 
+/* No name leads to such an inode, but where the host is damaged. */
+static bool check_deleted(struct hostfs *fs, const struct ext2_inode *inode,
+			  const char *path, GError **error)
+{
+	if (path[0] != '<' || !S_ISREG(inode->i_mode))
+		return refuse(error, RAWMAP_ERROR_NOT_FOUND, path,
+			      "is not in use (no links)");
+	if (fs->deleted)
+		return true;
+	return refuse(error, RAWMAP_ERROR_NOT_FOUND, path,
+		      "is deleted (no links); '-o ro,deleted' shows what is"
+		      " left of it");
+}
+
 bool gate_check_inode(struct hostfs *fs, ext2_ino_t ino,
 		      const struct ext2_inode *inode, const char *path,
 		      GError **error)
 {
 	static const struct inode_flag unreadable[] = {
-		{ EXT4_INLINE_DATA_FL, "lies inside its inode (inline data)" },
 		{ EXT4_ENCRYPT_FL, "is encrypted" },
-		{ EXT2_COMPRBLK_FL | EXT2_COMPR_FL, "is compressed" },
+		/* EXT2_COMPR_FL alone is a wish ('chattr +c'), not a fact. */
+		{ EXT2_COMPRBLK_FL, "is compressed" },
 	};
 	static const struct inode_flag unwritable[] = {
 		{ EXT2_IMMUTABLE_FL, "is immutable ('chattr -i' ends that)" },
@@ -289,12 +310,12 @@ bool gate_check_inode(struct hostfs *fs, ext2_ino_t ino,
 		  "has its data journalled ('chattr -j' ends that)" },
 		{ EXT4_EA_INODE_FL, "holds an extended attribute" },
 		{ EXT4_SNAPFILE_FL, "is a snapshot" },
+		{ EXT4_INLINE_DATA_FL, "lies inside its inode (inline data)" },
 	};
 	const char *what;
 
-	if (!inode->i_links_count)
-		return refuse(error, RAWMAP_ERROR_NOT_FOUND, path,
-			      "is not in use (no links)");
+	if (!inode->i_links_count && !check_deleted(fs, inode, path, error))
+		return false;
 	if (!S_ISREG(inode->i_mode))
 		return refuse(error, RAWMAP_ERROR_NOT_A_FILE, path,
 			      "is %s, not a regular file",

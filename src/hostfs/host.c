@@ -70,9 +70,12 @@ void hostfs_info(struct hostfs *fs, struct hostfs_info *ret)
 	super_uuid_text(super->s_uuid, ret->uuid);
 	label_text(super->s_volume_name, ret->label);
 	ret->has_journal = ext2fs_has_feature_journal(super);
-	ret->needs_recovery = ext2fs_has_feature_journal_needs_recovery(super);
+	ret->needs_recovery =
+		ext2fs_has_feature_journal_needs_recovery(super) ||
+		fs->log_unknown;
 	ret->clean = super->s_state & EXT2_VALID_FS;
 	ret->has_error = super->s_state & EXT2_ERROR_FS;
+	ret->super_block = fs->super_block;
 	ret->features = gate_features(super);
 	replayed_info(&fs->log, ret);
 	mutex_unlock(&fs->lock);
@@ -91,6 +94,11 @@ unsigned hostfs_block_bits(const struct hostfs *fs)
 bool hostfs_readonly(const struct hostfs *fs)
 {
 	return fs->readonly;
+}
+
+bool hostfs_raw_unwritten(const struct hostfs *fs)
+{
+	return fs->raw_unwritten;
 }
 
 struct blkdev *hostfs_data_dev(struct hostfs *fs)

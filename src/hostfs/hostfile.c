@@ -94,8 +94,12 @@ static bool read_inode(struct hostfile *hf, GError **error)
 	if (!gate_check_inode(hf->fs, hf->ino, hostfile_inode(hf), hf->path,
 			      error))
 		return false;
+	hf->deleted = !hf->inode->i_links_count;
+	if (hf->inode->i_flags & EXT4_INLINE_DATA_FL)
+		return check_size(hf, error) && inline_read(hf, error);
 	hf->extent_mapped = hf->inode->i_flags & EXT4_EXTENTS_FL;
-	return check_size(hf, error);
+	return check_size(hf, error) &&
+	       (!hf->deleted || deleted_open(hf, error));
 }
 
 static bool check_not_open(struct hostfile *hf, GError **error)
@@ -116,6 +120,7 @@ static bool check_not_open(struct hostfile *hf, GError **error)
 static void file_free(struct hostfile *hf)
 {
 	extmap_free(hf->map);
+	g_free(hf->inline_bytes);
 	g_free(hf->inode);
 	g_free(hf->path);
 	g_free(hf->name);
@@ -180,6 +185,12 @@ uint64_t hostfile_max_size(const struct hostfile *hf)
 bool hostfile_extent_mapped(const struct hostfile *hf)
 {
 	return hf->extent_mapped;
+}
+
+const void *hostfile_inline(const struct hostfile *hf, size_t *ret_len)
+{
+	*ret_len = hf->inline_len;
+	return hf->inline_bytes;
 }
 
 const char *hostfile_path(const struct hostfile *hf)

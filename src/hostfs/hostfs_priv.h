@@ -9,11 +9,14 @@
  *   source.c    what open.c and recover.c ask first
  *   jfind.c     where the journal is, inside or outside
  *   replayed.c  a read-only host as it is once its log is home
+ *   backup.c    copies of the superblock: reading by one, finding one
  *   host.c      the open host: info, counts, doors to transaction and guard
  *   errcode.c   libext2fs' error codes
  *   lookup.c    path or <N> to inode number
  *   hostfile.c  open and close of a hostfile
  *   inode.c     a hostfile's inode: attributes, times, size, write-back
+ *   inline.c    content that is in the inode itself
+ *   deleted.c   what is left of a deleted file
  *   syszone.c   where the filesystem's own blocks lie: the guard
  *   alloc.c     bitmaps, group by group; reserve, publish, release
  *   jmap.c      where the journal and its like lie
@@ -102,6 +105,11 @@ struct hostfs {
 	bool readonly;		 /* set once */
 	bool use_reserved;	 /* set once */
 	bool discard;		 /* set once */
+	bool deleted;		 /* set once */
+	bool raw_unwritten;	 /* set once */
+	bool log_unknown;	 /* set once: in use, which super_block does not
+				    know of */
+	uint64_t super_block;	 /* set once: 0, or the copy it is opened by */
 	bool has_csum;		 /* set once: metadata_csum */
 
 	struct syszone *zone; /* set once */
@@ -130,6 +138,9 @@ struct hostfile {
 	ext2_ino_t ino;			/* set once */
 	char *path, *name;		/* set once */
 	bool extent_mapped;		/* set once */
+	bool deleted;			/* set once: it has no links */
+	uint8_t *inline_bytes;		/* set once: NULL but for inline data */
+	size_t inline_len;		/* set once */
 	uint64_t max_size;		/* set once */
 	struct ext2_inode_large *inode; /* whole on-disk inode, inode_size bytes;
 					   guarded by fs->lock */
@@ -180,6 +191,9 @@ void super_uuid_text(const uint8_t *uuid, char *ret);
  */
 bool gate_check(const struct ext2_super_block *super, uint64_t device_size,
 		const char *name, bool readonly, GError **error);
+/* Is it ext, whole, and possible on a source of that size? */
+bool gate_is_sound(const struct ext2_super_block *super, uint64_t device_size,
+		   const char *name);
 /* The same for an inode. */
 bool gate_check_inode(struct hostfs *fs, ext2_ino_t ino,
 		      const struct ext2_inode *inode, const char *path,
@@ -205,6 +219,15 @@ void inode_changed(struct hostfile *hf);
 int inode_set_size(struct hostfile *hf, uint64_t size);
 /* Add or take off allocated blocks (i_blocks), huge_file respected. */
 int inode_add_blocks(struct hostfile *hf, int64_t blocks);
+
+/* ---- inline.c, deleted.c: parts of opening, CORRUPT or NOT_FOUND ---- */
+
+/* Take the content out of the inode. */
+bool inline_read(struct hostfile *hf, GError **error);
+/* Is anything left? A size that is gone becomes that of what the map has. */
+bool deleted_open(struct hostfile *hf, GError **error);
+/* When, or 0. */
+time_t deleted_time(struct hostfile *hf);
 
 /* ---- syszone.c: set up once, then read without a lock ---- */
 
@@ -274,6 +297,29 @@ void replayed_close(struct replayed *log); /* all zeros is fine */
 /* Say behind the sentence that there is a way past the log. */
 void replayed_advise(GError **error);
 void replayed_info(const struct replayed *log, struct hostfs_info *ret);
+/* The same by the superblock in @block, of @size bytes; 0: the primary. */
+errcode_t source_open_by(struct blkdev *dev, int flags, uint64_t block,
+			 uint32_t size, ext2_filsys *ret);
+
+/* ---- backup.c ---- */
+
+/*
+ * The copy of the superblock in @block, unchecked but that it is one. @size: of
+ * the blocks; 0: each is tried, and the copy must say that it belongs there.
+ * Else a sentence: USAGE, CORRUPT, IO.
+ */
+bool backup_read(struct blkdev *dev, const char *name, uint64_t block,
+		 uint32_t size, struct ext2_super_block *ret, GError **error);
+/*
+ * When *@error is CORRUPT and there is a sound copy in one of the usual places:
+ * add to its sentence how to open the host by it.
+ */
+void backup_suggest(struct blkdev *dev, const char *name, GError **error);
+/*
+ * Is the log of the internal journal in use? Copies of the superblock do not
+ * tell. False when it cannot be found out.
+ */
+bool backup_log_in_use(struct hostfs *fs);
 
 /* ---- alloc.c ---- */
 /*
@@ -420,6 +466,8 @@ int exttree_load(struct hostfile *hf, lblk at, struct leaf *ret);
 /* What it read for the leaves to come (hf->ahead.want of them) is let go. */
 void exttree_load_end(struct hostfile *hf);
 int indtree_load(struct hostfile *hf, lblk at, struct leaf *ret);
+/* Whichever the file has, or one hole for inline data. */
+int hostfile_load_leaf(struct hostfile *hf, lblk at, struct leaf *ret);
 
 /* Say once a file that its metadata is corrupt. Returns -EUCLEAN. */
 int hostfile_corrupt(struct hostfile *hf, pblk block, const char *what);

@@ -26,6 +26,17 @@ static bool is_known(struct hostfile *hf, uint64_t at)
 	return extmap_lookup(hf->map, lblk_at(at), 1, &e);
 }
 
+int hostfile_load_leaf(struct hostfile *hf, lblk at, struct leaf *ret)
+{
+	if (hf->inline_bytes) {
+		ret->start = lblk_at(0);
+		ret->len = LBLK_END;
+		return 0;
+	}
+	return hf->extent_mapped ? exttree_load(hf, at, ret)
+				 : indtree_load(hf, at, ret);
+}
+
 /* One leaf into the cache; *ret_end is the first block behind it. */
 static int load_leaf(struct hostfile *hf, uint64_t at, uint64_t *ret_end)
 {
@@ -34,8 +45,7 @@ static int load_leaf(struct hostfile *hf, uint64_t at, uint64_t *ret_end)
 	};
 	int err;
 
-	err = hf->extent_mapped ? exttree_load(hf, lblk_at(at), &leaf)
-				: indtree_load(hf, lblk_at(at), &leaf);
+	err = hostfile_load_leaf(hf, lblk_at(at), &leaf);
 	if (!err) {
 		extmap_load(hf->map, leaf.start, leaf.len,
 			    (struct extent *)(void *)leaf.extents->data,
@@ -126,18 +136,24 @@ int hostfile_populate(struct hostfile *hf, lblk start, uint64_t len)
 	return err;
 }
 
+static const char *advice(const struct hostfile *hf)
+{
+	return hf->deleted ? "it is deleted, and others may have its blocks by"
+			     " now"
+			   : "run 'e2fsck -f' on it";
+}
+
 int hostfile_corrupt(struct hostfile *hf, pblk block, const char *what)
 {
 	if (!hf->corrupt_said) {
 		hf->corrupt_said = true;
 		if (block.v)
-			log_error("'%s': %s, in block %" PRIu64 " of '%s'; run"
-				  " 'e2fsck -f' on it",
-				  hf->path, what, block.v, hf->fs->name);
+			log_error("'%s': %s, in block %" PRIu64 " of '%s'; %s",
+				  hf->path, what, block.v, hf->fs->name,
+				  advice(hf));
 		else
-			log_error("'%s': %s, in inode %u of '%s'; run"
-				  " 'e2fsck -f' on it",
-				  hf->path, what, hf->ino, hf->fs->name);
+			log_error("'%s': %s, in inode %u of '%s'; %s", hf->path,
+				  what, hf->ino, hf->fs->name, advice(hf));
 	}
 	return -EUCLEAN;
 }

@@ -10,6 +10,12 @@
  *
  * A directory is read at most as far as it is large; entries that do not fit
  * their block end the search of that block with an error.
+ *
+ * In a casefolded directory a name that is there as it was asked for comes
+ * first. Else it is the first one that the host's encoding does not tell from
+ * it, by the tables of libext2fs, which are the kernel's; the kernel lets no two
+ * such names into a directory. Names that are no valid UTF-8 are only compared
+ * as they are; so are all in an encoding that libext2fs does not know.
  */
 #include "hostfs_priv.h"
 
@@ -57,11 +63,40 @@ struct search {
 	ext2_ino_t dir;
 	const char *name;
 	size_t len;
+	const struct ext2fs_nls_table *folding; /* NULL: not casefolded */
 	uint64_t left; /* blocks that the directory may still have */
 	char *buf;
 	ext2_ino_t found;
+	ext2_ino_t alike; /* the first that the folding finds equal */
 	errcode_t err;
 };
+
+static const struct ext2fs_nls_table *folding_of(struct walk *w)
+{
+	const struct ext2_super_block *super = w->fs->fs->super;
+
+	if (!(super->s_feature_incompat & EXT4_FEATURE_INCOMPAT_CASEFOLD) ||
+	    !(w->inode.i_flags & EXT4_CASEFOLD_FL) ||
+	    (w->inode.i_flags & EXT4_ENCRYPT_FL))
+		return NULL;
+	return ext2fs_load_nls_table(super->s_encoding);
+}
+
+static void look_at_entry(struct search *s, const struct ext2_dir_entry *entry)
+{
+	const unsigned char *name = (const unsigned char *)entry->name;
+	size_t len = (size_t)ext2fs_dirent_name_len(entry);
+
+	if (!entry->inode)
+		return;
+	if (len == s->len && !memcmp(name, s->name, len))
+		s->found = entry->inode;
+	else if (s->folding && !s->alike &&
+		 !ext2fs_casefold_cmp(s->folding,
+				      (const unsigned char *)s->name, s->len,
+				      name, len))
+		s->alike = entry->inode;
+}
 
 static void search_block(ext2_filsys fs, struct search *s)
 {
@@ -77,11 +112,9 @@ static void search_block(ext2_filsys fs, struct search *s)
 			s->err = EXT2_ET_DIR_CORRUPTED;
 			return;
 		}
-		if (entry->inode && len == s->len &&
-		    !memcmp(entry->name, s->name, len)) {
-			s->found = entry->inode;
+		look_at_entry(s, entry);
+		if (s->found)
 			return;
-		}
 	}
 }
 
@@ -104,29 +137,56 @@ static int search_next(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count,
 	return s->err || s->found ? BLOCK_ABORT : 0;
 }
 
+/* For a directory in its inode: libext2fs takes it apart. */
+static int search_inline(ext2_ino_t dir, int entry,
+			 struct ext2_dir_entry *dirent, int offset,
+			 int blocksize, char *buf, void *data)
+{
+	struct search *s = data;
+
+	(void)dir;
+	(void)entry;
+	(void)offset;
+	(void)blocksize;
+	(void)buf;
+	look_at_entry(s, dirent);
+	return s->found ? DIRENT_ABORT : 0;
+}
+
+static errcode_t search_blocks(struct walk *w, struct search *s)
+{
+	ext2_filsys fs = w->fs->fs;
+	errcode_t err;
+
+	s->left = MIN(EXT2_I_SIZE(&w->inode) >> w->fs->bits,
+		      ext2fs_blocks_count(fs->super));
+	s->left += s->left / 64 + 8;
+	s->buf = g_malloc(fs->blocksize);
+	err = ext2fs_block_iterate3(fs, w->at, BLOCK_FLAG_READ_ONLY, NULL,
+				    search_next, s);
+	g_free(s->buf);
+	return s->err ? s->err : err;
+}
+
 /* *ret is 0 when there is no such name. */
 static errcode_t find_entry(struct walk *w, const char *name, size_t len,
 			    ext2_ino_t *ret)
 {
-	ext2_filsys fs = w->fs->fs;
-	struct search s = { .dir = w->at, .name = name, .len = len };
+	struct search s = {
+		.dir = w->at,
+		.name = name,
+		.len = len,
+		.folding = folding_of(w),
+	};
 	errcode_t err;
 
-	if (w->inode.i_flags & EXT4_INLINE_DATA_FL) {
-		err = ext2fs_lookup(fs, w->at, name, (int)len, NULL, ret);
-		if (err == EXT2_ET_FILE_NOT_FOUND)
-			*ret = 0;
-		return err == EXT2_ET_FILE_NOT_FOUND ? 0 : err;
-	}
-	s.left = MIN(EXT2_I_SIZE(&w->inode) >> w->fs->bits,
-		     ext2fs_blocks_count(fs->super));
-	s.left += s.left / 64 + 8;
-	s.buf = g_malloc(fs->blocksize);
-	err = ext2fs_block_iterate3(fs, w->at, BLOCK_FLAG_READ_ONLY, NULL,
-				    search_next, &s);
-	g_free(s.buf);
-	*ret = s.found;
-	return s.err ? s.err : err;
+	if (w->inode.i_flags & EXT4_INLINE_DATA_FL)
+		err = ext2fs_dir_iterate2(w->fs->fs, w->at, 0, NULL,
+					  search_inline, &s);
+	else
+		err = search_blocks(w, &s);
+	*ret = s.found ? s.found : s.alike;
+	return err;
 }
 
 /* ---- symbolic links ---- */

@@ -21,10 +21,17 @@
 #define CLEAN_BLOCKS 1024u
 #define CLEAN_BYTES  (8u << 20)
 
+static void suggest_backup(struct hostfs *fs, GError **error)
+{
+	if (!fs->super_block)
+		backup_suggest(fs->dev, fs->name, error);
+}
+
 static bool open_ext2fs(struct hostfs *fs, GError **error)
 {
-	errcode_t err = source_open_ext2fs(
-		fs->meta_dev, fs->readonly ? 0 : EXT2_FLAG_RW, &fs->fs);
+	errcode_t err =
+		source_open_by(fs->meta_dev, fs->readonly ? 0 : EXT2_FLAG_RW,
+			       fs->super_block, fs->block_size, &fs->fs);
 	int rc;
 
 	if (!err) {
@@ -39,6 +46,7 @@ static bool open_ext2fs(struct hostfs *fs, GError **error)
 		    "'%s': cannot open the filesystem: %s; 'e2fsck -f' may"
 		    " repair it",
 		    fs->name, errcode_text(err));
+	suggest_backup(fs, error);
 	return false;
 }
 
@@ -57,6 +65,18 @@ static bool open_journal(struct hostfs *fs, GError **error)
 	return journalled_open(fs, error);
 }
 
+/* The gate could not know: it was shown a copy of the superblock. */
+static void look_at_log(struct hostfs *fs)
+{
+	fs->log_unknown = backup_log_in_use(fs);
+	if (fs->log_unknown)
+		log_message(LOG_LEVEL_WARNING,
+			    "'%s': its journal holds changes that the copy of"
+			    " the superblock knows nothing of; they are not"
+			    " seen",
+			    fs->name);
+}
+
 static bool open_parts(struct hostfs *fs, GError **error)
 {
 	int err;
@@ -71,6 +91,7 @@ static bool open_parts(struct hostfs *fs, GError **error)
 			    "'%s': the group descriptors are damaged; 'e2fsck"
 			    " -f' may repair them",
 			    fs->name);
+		suggest_backup(fs, error);
 		return false;
 	}
 	if (err) {
@@ -81,9 +102,21 @@ static bool open_parts(struct hostfs *fs, GError **error)
 	}
 	if (!open_journal(fs, error))
 		return false;
+	if (fs->super_block)
+		look_at_log(fs);
 	if (!fs->readonly)
 		fs->alloc = alloc_new(fs);
 	return true;
+}
+
+static bool read_super(struct blkdev *dev, const struct hostfs_options *opt,
+		       const char *name, struct ext2_super_block *ret,
+		       GError **error)
+{
+	if (!opt->super_block)
+		return source_read_super(dev, name, ret, error);
+	return backup_read(dev, name, opt->super_block, opt->super_block_size,
+			   ret, error);
 }
 
 struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
@@ -95,11 +128,17 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 	size_t clean;
 	struct hostfs *fs;
 
+	g_assert(opt->readonly ||
+		 (!opt->deleted && !opt->raw_unwritten && !opt->super_block));
 	if (!source_check_unmounted(opt->name, opt->readonly, error) ||
-	    !source_read_super(dev, name, &super, error) ||
+	    !read_super(dev, opt, name, &super, error) ||
 	    !gate_check(&super, blkdev_geometry(dev)->size, name, opt->readonly,
-			error) ||
-	    !replayed_open(&log, dev, opt, name, &super, error))
+			error)) {
+		if (!opt->super_block)
+			backup_suggest(dev, name, error);
+		return NULL;
+	}
+	if (!replayed_open(&log, dev, opt, name, &super, error))
 		return NULL;
 	/* From here on there is only the host as it is to be seen. */
 	if (log.view)
@@ -114,6 +153,9 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 	fs->bits = super.s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE;
 	fs->block_size = UINT32_C(1) << fs->bits;
 	fs->readonly = opt->readonly;
+	fs->deleted = opt->deleted;
+	fs->raw_unwritten = opt->raw_unwritten;
+	fs->super_block = opt->super_block;
 	fs->use_reserved = opt->use_reserved;
 	clean = MIN(CLEAN_BLOCKS, CLEAN_BYTES >> fs->bits);
 	fs->discard = opt->discard;

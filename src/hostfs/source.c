@@ -125,15 +125,21 @@ bool source_count_free(ext2_filsys fs, uint64_t *ret_blocks,
 	return true;
 }
 
-errcode_t source_open_ext2fs(struct blkdev *dev, int flags, ext2_filsys *ret)
+errcode_t source_open_by(struct blkdev *dev, int flags, uint64_t block,
+			 uint32_t size, ext2_filsys *ret)
 {
 	errcode_t err;
 
 	setup_com_err();
 	iomgr_set_device(dev);
 	err = ext2fs_open2("rawmap", NULL,
-			   flags | EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP, 0, 0,
-			   iomgr_get(), ret);
+			   flags | EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP,
+			   (int)block, block ? size : 0, iomgr_get(), ret);
 	iomgr_set_device(NULL);
 	return err;
+}
+
+errcode_t source_open_ext2fs(struct blkdev *dev, int flags, ext2_filsys *ret)
+{
+	return source_open_by(dev, flags, 0, 0, ret);
 }

@@ -2,7 +2,7 @@
 /*
  * image_begin(): lock a range and say where its bytes are.
  *
- *   a read             READ lock; device ranges and zeros
+ *   a read             READ lock; device ranges and zeros, or inline data
  *   an overwrite       WRITE lock; every block mapped, inside the size
  *   any other write    FILL lock; blocks for holes are reserved, not published.
  *                      One that grows locks up to LBLK_END.
@@ -28,7 +28,7 @@ static int map_read(struct image *img, struct image_io *io, uint64_t want,
 		if (err)
 			return io->len ? 0 : err;
 		seg.len = p.len;
-		if (p.e.state == EXTENT_MAPPED) {
+		if (image_on_dev(img, p.e.state)) {
 			seg.kind = IMAGE_SEG_DATA;
 			seg.dev = p.dev;
 		}
@@ -38,11 +38,35 @@ static int map_read(struct image *img, struct image_io *io, uint64_t want,
 	return 0;
 }
 
+/* Inline data: the bytes, then zeros; no map is asked. */
+static void map_bytes(struct image *img, struct image_io *io, uint64_t want)
+{
+	uint64_t pos = io->pos.v;
+
+	if (pos < img->bytes_len) {
+		struct image_seg seg = {
+			.kind = IMAGE_SEG_BYTES,
+			.len = u64_min(want, img->bytes_len - pos),
+			.bytes = img->bytes + pos,
+		};
+
+		(void)image_add_seg(io, &seg);
+	}
+	if (io->len < want) {
+		struct image_seg seg = {
+			.kind = IMAGE_SEG_ZERO,
+			.len = want - io->len,
+		};
+
+		(void)image_add_seg(io, &seg);
+	}
+}
+
 static int begin_read(struct image *img, struct image_io *io, uint64_t len,
 		      unsigned flags)
 {
 	uint64_t want = image_clip(img, io->pos, len);
-	int err;
+	int err = 0;
 
 	if (!want)
 		return 0;
@@ -50,7 +74,10 @@ static int begin_read(struct image *img, struct image_io *io, uint64_t len,
 		return -EAGAIN;
 	/* A truncate that was before us in the queue may have cut it. */
 	want = image_clip(img, io->pos, want);
-	err = map_read(img, io, want, flags);
+	if (img->bytes)
+		map_bytes(img, io, want);
+	else
+		err = map_read(img, io, want, flags);
 	if (err || !want)
 		image_unlock_io(img, io);
 	return err;

@@ -77,6 +77,7 @@ int image_fits(const struct image *img, img_off pos, uint64_t len,
 struct image *image_new(struct hostfile *hf, bool readonly)
 {
 	struct image *img = g_new0(struct image, 1);
+	size_t len;
 
 	img->hf = hf;
 	img->fs = hostfile_host(hf);
@@ -84,6 +85,9 @@ struct image *image_new(struct hostfile *hf, bool readonly)
 	img->dev = hostfs_data_dev(img->fs);
 	img->bits = hostfs_block_bits(img->fs);
 	img->readonly = readonly || hostfs_readonly(img->fs);
+	img->raw_unwritten = hostfs_raw_unwritten(img->fs);
+	img->bytes = hostfile_inline(hf, &len);
+	img->bytes_len = len;
 	rangelock_init(&img->ranges);
 	mutex_init(&img->load_lock);
 	return img;

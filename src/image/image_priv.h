@@ -12,12 +12,15 @@
 #include <rawmap/image/image.h>
 
 struct image {
-	struct hostfile *hf; /* set once; owned */
-	struct hostfs *fs;   /* set once; of hf */
-	struct extmap *map;  /* set once; of hf */
-	struct blkdev *dev;  /* set once; of fs */
-	unsigned bits;	     /* set once; log2 of the block size */
-	bool readonly;	     /* set once */
+	struct hostfile *hf;  /* set once; owned */
+	struct hostfs *fs;    /* set once; of hf */
+	struct extmap *map;   /* set once; of hf */
+	struct blkdev *dev;   /* set once; of fs */
+	unsigned bits;	      /* set once; log2 of the block size */
+	bool readonly;	      /* set once */
+	bool raw_unwritten;   /* set once; of fs */
+	const uint8_t *bytes; /* set once; of hf: inline data, or NULL */
+	uint64_t bytes_len;   /* set once */
 
 	struct rangelock ranges;
 	/* Between range lock and host: a load and the look at what it brought. */
@@ -36,6 +39,14 @@ static inline void image_add(uint64_t *counter, uint64_t n)
 static inline uint64_t image_block_size(const struct image *img)
 {
 	return UINT64_C(1) << img->bits;
+}
+
+/* Does the device hold what a reader gets of blocks in this state? */
+static inline bool image_on_dev(const struct image *img,
+				enum extent_state state)
+{
+	return state == EXTENT_MAPPED ||
+	       (state == EXTENT_UNWRITTEN && img->raw_unwritten);
 }
 
 /* 0, or -EROFS. Lock-free. */

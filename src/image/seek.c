@@ -9,12 +9,24 @@
 
 #include <errno.h>
 
-/* The first byte from @pos on whose block is, or is not, mapped; or the end. */
-static int seek_to(struct image *img, img_off pos, bool mapped, uint64_t size,
+static uint64_t seek_bytes(const struct image *img, uint64_t at, bool data,
+			   uint64_t size)
+{
+	if (data)
+		return at < img->bytes_len ? at : size;
+	return u64_max(at, img->bytes_len);
+}
+
+/* The first byte from @pos on that is, or is not, there; or the end. */
+static int seek_to(struct image *img, img_off pos, bool data, uint64_t size,
 		   uint64_t *ret)
 {
 	uint64_t at = pos.v;
 
+	if (img->bytes) {
+		*ret = seek_bytes(img, at, data, size);
+		return 0;
+	}
 	while (at < size) {
 		lblk block = lblk_of_img_floor(img_off_at(at), img->bits);
 		struct extent e;
@@ -22,7 +34,7 @@ static int seek_to(struct image *img, img_off pos, bool mapped, uint64_t size,
 
 		if (err)
 			return err;
-		if ((e.state == EXTENT_MAPPED) == mapped)
+		if (image_on_dev(img, e.state) == data)
 			break;
 		at = extent_end(&e) << img->bits;
 	}

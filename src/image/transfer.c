@@ -17,7 +17,10 @@ static int read_seg(struct image *img, const struct image_seg *seg,
 {
 	if (seg->kind == IMAGE_SEG_DATA)
 		return blkdev_pread(img->dev, buf, seg->len, seg->dev);
-	memset(buf, 0, seg->len);
+	if (seg->kind == IMAGE_SEG_BYTES)
+		memcpy(buf, seg->bytes, seg->len);
+	else
+		memset(buf, 0, seg->len);
 	return 0;
 }
 

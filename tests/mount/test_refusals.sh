@@ -131,7 +131,7 @@ test_inode_flags()
 	make_host ext4 8M "$host" -O inline_data
 	echo small >"$TMP/small"
 	put_file "$host" "$TMP/small" /disk
-	neither 'inline data'
+	refuse 'inline data' -i /disk "$host"
 }
 
 test_features()

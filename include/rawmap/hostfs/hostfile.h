@@ -31,12 +31,15 @@ struct extmap;
 
 /*
  * @path is absolute inside the host, symlinks (absolute ones too) followed
- * inside the host; or "<N>", an inode number. @cache_budget: for extmap_new().
- * NULL with a sentence: NOT_FOUND, NOT_A_FILE (directory, device node, ...),
- * UNSUPPORTED (encrypted, inline data, compressed: content that is not in
- * blocks as it stands), READONLY (immutable, append-only, verity,
- * data-journalled, a file of the filesystem itself: on a read-write host),
- * CORRUPT, BUSY (the same inode is open already), IO.
+ * inside the host; or "<N>", an inode number, that of a deleted file too where
+ * hostfs_options.deleted says so. In a folder that is casefolded a name that is
+ * not there stands for one that the folder does not tell from it, if it has
+ * any. @cache_budget: for extmap_new().
+ * NULL with a sentence: NOT_FOUND (a deleted file without a map, too),
+ * NOT_A_FILE (directory, device node, ...), UNSUPPORTED (encrypted, compressed:
+ * content that is not there as it stands), READONLY (immutable, append-only,
+ * verity, data-journalled, inline data, a file of the filesystem itself: on a
+ * read-write host), CORRUPT, BUSY (the same inode is open already), IO.
  */
 struct hostfile *hostfile_open(struct hostfs *fs, const char *path,
 			       uint64_t cache_budget, GError **error);
@@ -44,14 +47,17 @@ void hostfile_close(struct hostfile *hf); /* NULL is fine; commits nothing */
 
 struct hostfile_attr {
 	uint64_t ino, size;
-	uint64_t blocks; /* 512-byte units, as st_blocks */
+	uint64_t blocks; /* 512-byte units, as st_blocks; inline data counts */
 	uint32_t flags;	 /* EXT4_*_FL */
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
 	uint32_t links;
 	struct timespec atime, mtime, ctime;
-	bool extent_mapped; /* else by indirect blocks */
+	bool extent_mapped;    /* else by indirect blocks, or */
+	bool inline_data;      /* the content is in the inode itself */
+	bool deleted;	       /* it has no links */
+	struct timespec dtime; /* since when; 0: not known */
 };
 
 void hostfile_attr(struct hostfile *hf, struct hostfile_attr *ret);
@@ -63,6 +69,13 @@ const char *hostfile_name(const struct hostfile *hf); /* last component;
 							   "inode-N" for <N> */
 struct hostfs *hostfile_host(struct hostfile *hf);    /* borrowed */
 struct extmap *hostfile_map(struct hostfile *hf);     /* borrowed */
+
+/*
+ * The content of an inode that has it in itself: its first *ret_len bytes, the
+ * rest are zeros; its map is one hole. NULL: it has none in itself. Set once,
+ * as long as @hf is open. Read-only hosts only.
+ */
+const void *hostfile_inline(const struct hostfile *hf, size_t *ret_len);
 
 /*
  * Make the cache know about @at: reads one metadata leaf (extent leaf or
@@ -155,6 +168,23 @@ int hostfile_set_times(struct hostfile *hf, const struct timespec *atime,
  * flush. A host that may not change ignores it.
  */
 void hostfile_touch(struct hostfile *hf, const struct timespec *written);
+
+/*
+ * What the bitmaps say of the blocks of a deleted file. Reads the whole map and
+ * the bitmaps of its groups, in bounded memory. A block that is in use belongs
+ * to somebody else by now; but to an @orphan, a file that was still open when
+ * the host was left, all still belong.
+ * Returns 0, -EOPNOTSUPP (the host is opened by a copy of the superblock, which
+ * does not know which bitmaps were ever written), -EUCLEAN (damaged map or
+ * bitmap), -EIO; *ret is untouched then.
+ */
+struct hostfile_remains {
+	uint64_t blocks; /* in the map; not those that the map itself takes */
+	uint64_t in_use; /* of these */
+	bool orphan;	 /* the inode is in use, too */
+};
+
+int hostfile_remains(struct hostfile *hf, struct hostfile_remains *ret);
 
 /*
  * Compare cache and disk for the whole file, tree invariants included.

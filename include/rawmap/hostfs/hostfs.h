@@ -39,6 +39,17 @@ struct hostfs_options {
 	bool norecovery;	    /* show it as it lies on the disk */
 	struct blkdev *journal_dev; /* of a journal outside; a reference is
 				       taken. NULL: none */
+
+	/* For read-only hosts; with others it is the caller's bug. */
+	bool deleted;	    /* "<N>" may name an inode without links */
+	bool raw_unwritten; /* for image.h: they read as what they hold */
+	/*
+	 * Open by the copy of the superblock in this block, and by the
+	 * descriptors behind it; 0: by the primary one. Blocks of
+	 * super_block_size bytes; 0: the size at which there is one.
+	 */
+	uint64_t super_block;
+	uint32_t super_block_size;
 };
 
 /*
@@ -56,8 +67,10 @@ struct hostfs_options {
  * (a feature or state that allows reading only: says that -r does it), DIRTY
  * (journal to be replayed, not clean, errors recorded, orphans; read-only: a
  * journal to be replayed is outside and not named), NOT_FOUND (that of another
- * host is named), USAGE (options that make no sense together, or for this host),
- * BUSY (the kernel has it mounted), IO.
+ * host is named), USAGE (options that make no sense together, or for this host;
+ * super_block_size that is no block size), BUSY (the kernel has it mounted), IO.
+ * Where a copy of the superblock may help, the sentence ends with the option that
+ * names it.
  */
 struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 			   GError **error);
@@ -95,6 +108,11 @@ struct hostfs_info {
 			     what it holds is not shown */
 	bool log_error;	  /* the journal recorded an error */
 	struct hostfs_replay replay;
+	/*
+	 * The block of the superblock that all this is from; 0: the primary. A
+	 * copy knows the state and the counts of the day it was written.
+	 */
+	uint64_t super_block;
 	char *features; /* as mke2fs writes them, spaces between */
 };
 
@@ -104,6 +122,7 @@ void hostfs_info_clear(struct hostfs_info *info);
 
 unsigned hostfs_block_bits(const struct hostfs *fs); /* log2, set once */
 bool hostfs_readonly(const struct hostfs *fs);	     /* set once */
+bool hostfs_raw_unwritten(const struct hostfs *fs);  /* set once */
 struct blkdev *hostfs_data_dev(struct hostfs *fs);   /* borrowed */
 
 bool hostfs_broken(const struct hostfs *fs); /* takes no lock */

@@ -13,6 +13,10 @@
  *
  * No lock but the range lock is held while data moves.
  *
+ * Where bytes are that are there: mapped blocks; unwritten ones of a host with
+ * raw_unwritten (the map goes on to call them unwritten); the inode, for inline
+ * data. Everything else is zeros and, to SEEK_HOLE, a hole.
+ *
  * What holds (docs/architecture.md has the walk of each):
  *   - Publish after data: blocks of a fill enter the map at image_end().
  *   - A punch drains: its range lock waits for every I/O on the range.
@@ -66,15 +70,17 @@ enum image_op { IMAGE_READ, IMAGE_WRITE };
 void image_settle(struct image *img);
 
 enum image_seg_kind {
-	IMAGE_SEG_DATA, /* move bytes to or from dev */
-	IMAGE_SEG_ZERO, /* a read: deliver zeros */
-	IMAGE_SEG_FILL, /* a write: move bytes to dev, with pads */
+	IMAGE_SEG_DATA,	 /* move bytes to or from dev */
+	IMAGE_SEG_ZERO,	 /* a read: deliver zeros */
+	IMAGE_SEG_FILL,	 /* a write: move bytes to dev, with pads */
+	IMAGE_SEG_BYTES, /* a read: deliver what is at bytes */
 };
 
 struct image_seg {
 	enum image_seg_kind kind;
-	dev_off dev;  /* of the payload; DATA and FILL */
-	uint64_t len; /* payload bytes */
+	dev_off dev;	      /* of the payload; DATA and FILL */
+	uint64_t len;	      /* payload bytes */
+	const uint8_t *bytes; /* BYTES: the image's, as long as it lives */
 	/*
 	 * FILL: so many zero bytes must be written before and behind the payload
 	 * (the rest of blocks that nobody wrote before). dev - pad_head and
@@ -168,8 +174,7 @@ int image_allocate(struct image *img, img_off pos, uint64_t len,
 
 int image_truncate(struct image *img, uint64_t size);
 
-/* SEEK_DATA / SEEK_HOLE: unwritten counts as hole, the end is a hole.
-   0, -ENXIO, -EUCLEAN, -EIO. */
+/* SEEK_DATA / SEEK_HOLE: the end is a hole. 0, -ENXIO, -EUCLEAN, -EIO. */
 int image_seek_data(struct image *img, img_off pos, img_off *ret);
 int image_seek_hole(struct image *img, img_off pos, img_off *ret);
 
