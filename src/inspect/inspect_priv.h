@@ -43,6 +43,7 @@ struct report {
 	FILE *out;
 	unsigned bits;	  /* log2 of the block size */
 	uint64_t size;	  /* of the image, bytes */
+	uint64_t inside;  /* of it, that are in the inode itself */
 	uint64_t printed; /* extents so far; the format counts */
 	void *state;	  /* the format's own, zeroed, freed for it */
 };
@@ -54,6 +55,11 @@ struct mapformat {
 	bool (*begin)(struct report *r, GError **error); /* may be NULL */
 	void (*extent)(struct report *r, const struct extent *e);
 	void (*end)(struct report *r);
+	/*
+	 * Instead of extents, for content that has no blocks: r->inside bytes,
+	 * and zeros behind them. NULL: the format cannot say that.
+	 */
+	void (*inside)(struct report *r);
 };
 
 extern const struct mapformat mapformat_table;

@@ -90,6 +90,8 @@ static const char *state_text(const struct place *p)
 {
 	if (!p->in_extent)
 		return "nothing";
+	if (p->in_image && p->byte < p->report.inside)
+		return "in the inode itself";
 	return p->extent.state == EXTENT_UNWRITTEN ? "unwritten, reads as zeros"
 	       : p->extent.state == EXTENT_HOLE	   ? "hole, reads as zeros"
 						   : "mapped";

@@ -46,8 +46,12 @@ bool mapreport_parse_format(const char *name, enum mapreport_format *ret,
 
 void report_init(struct report *r, const struct mapreport *what)
 {
+	size_t inside;
+
+	(void)hostfile_inline(what->hf, &inside);
 	*r = (struct report){
 		.what = what,
+		.inside = inside,
 		.out = what->out,
 		.bits = hostfs_block_bits(hostfile_host(what->hf)),
 		.size = hostfile_size(what->hf),
@@ -105,6 +109,18 @@ static bool print_extent(void *opaque, const struct extent *e)
 	return !ferror(p->report.out);
 }
 
+/* The walk, or what there is instead of one. */
+static bool print_map(struct printing *p, GError **error)
+{
+	const struct mapreport *what = p->report.what;
+
+	if (!p->report.inside)
+		return mapwalk_run(what->hf, p->format->beyond_end,
+				   print_extent, p, error);
+	p->format->inside(&p->report);
+	return true;
+}
+
 bool mapreport_print(const struct mapreport *what, GError **error)
 {
 	struct printing p = { .format = formats[what->format] };
@@ -112,10 +128,16 @@ bool mapreport_print(const struct mapreport *what, GError **error)
 
 	report_init(&p.report, what);
 	p.report.state = state;
+	if (p.report.inside && !p.format->inside) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_UNSUPPORTED,
+			    "'%s' lies inside its inode and has no blocks that "
+			    "the format %s could show",
+			    hostfile_path(what->hf), p.format->name);
+		return false;
+	}
 	if (p.format->begin && !p.format->begin(&p.report, error))
 		return false;
-	if (!mapwalk_run(what->hf, p.format->beyond_end, print_extent, &p,
-			 error))
+	if (!print_map(&p, error))
 		return false;
 	p.format->end(&p.report);
 	return report_flush(&p.report, error);

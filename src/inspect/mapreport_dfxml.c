@@ -150,6 +150,22 @@ static void dfxml_extent(struct report *r, const struct extent *e)
 	fputs("/>\n", r->out);
 }
 
+/* "resident", as fiwalk has it of content beside the metadata. */
+static void dfxml_inside(struct report *r)
+{
+	uint64_t rest = r->size - r->inside;
+
+	fprintf(r->out,
+		"        <byte_run file_offset=\"0\" len=\"%" PRIu64
+		"\" type=\"resident\"/>\n",
+		r->inside);
+	if (rest)
+		fprintf(r->out,
+			"        <byte_run file_offset=\"%" PRIu64
+			"\" len=\"%" PRIu64 "\" fill=\"0\"/>\n",
+			r->inside, rest);
+}
+
 static void dfxml_end(struct report *r)
 {
 	fputs("      </byte_runs>\n"
@@ -163,5 +179,6 @@ const struct mapformat mapformat_dfxml = {
 	.name = "dfxml",
 	.begin = dfxml_begin,
 	.extent = dfxml_extent,
+	.inside = dfxml_inside,
 	.end = dfxml_end,
 };

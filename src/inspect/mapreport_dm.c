@@ -62,7 +62,7 @@ static bool host_allows(const struct report *r, const struct hostfs_info *info,
 			    source);
 		return false;
 	}
-	if (info->needs_recovery) {
+	if (info->needs_recovery || info->replayed) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_UNSUPPORTED,
 			    "the journal of the filesystem on '%s' has not been"
 			    " applied, so the device itself does not hold what"

@@ -31,8 +31,25 @@ static void json_end(struct report *r)
 	fputs(r->printed ? "\n]\n" : "[]\n", r->out);
 }
 
+static void json_inside(struct report *r)
+{
+	uint64_t rest = r->size - r->inside;
+
+	fprintf(r->out,
+		"[\n{ \"start\": 0, \"length\": %" PRIu64
+		", \"state\": \"inline\" }",
+		r->inside);
+	if (rest)
+		fprintf(r->out,
+			",\n{ \"start\": %" PRIu64 ", \"length\": %" PRIu64
+			", \"state\": \"hole\" }",
+			r->inside, rest);
+	r->printed++;
+}
+
 const struct mapformat mapformat_json = {
 	.name = "json",
 	.extent = json_extent,
 	.end = json_end,
+	.inside = json_inside,
 };

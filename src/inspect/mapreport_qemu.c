@@ -53,7 +53,8 @@ static void print_entry(struct report *r, const struct qemu *e)
 static void add(struct report *r, const struct qemu *e)
 {
 	struct qemu *held = r->state;
-	bool holes = !held->has_offset && !e->has_offset;
+	bool holes = !held->has_offset && !e->has_offset &&
+		     held->data == e->data;
 
 	if (held->any && holes) {
 		held->len += e->len;
@@ -90,9 +91,29 @@ static void qemu_end(struct report *r)
 	fputs("]\n", r->out);
 }
 
+/* Data without a place, as qemu-img has it of compressed data. */
+static void qemu_inside(struct report *r)
+{
+	const struct qemu data = { .len = r->inside,
+				   .data = true,
+				   .any = true };
+	const struct qemu zeros = { .start = r->inside,
+				    .len = r->size - r->inside,
+				    .any = true };
+	struct qemu *held = r->state;
+
+	if (!zeros.len) {
+		*held = data;
+		return;
+	}
+	print_entry(r, &data);
+	*held = zeros;
+}
+
 const struct mapformat mapformat_qemu = {
 	.name = "qemu",
 	.state_size = sizeof(struct qemu),
 	.extent = qemu_extent,
 	.end = qemu_end,
+	.inside = qemu_inside,
 };

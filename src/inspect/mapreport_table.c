@@ -75,6 +75,19 @@ static void table_end(struct report *r)
 		r->printed == 1 ? "" : "s");
 }
 
+/* The numbers of a place are left out. */
+static void table_inside(struct report *r)
+{
+	uint64_t n = ((r->inside - 1) >> r->bits) + 1;
+	bool eof = r->inside >= r->size;
+
+	fprintf(r->out,
+		"%4u: %8u..%8" PRIu64 ": %10s..%10s: %10" PRIu64
+		": inline,last%s\n",
+		0u, 0u, n - 1, "-", "-", n, eof ? ",eof" : "");
+	r->printed++;
+}
+
 const struct mapformat mapformat_table = {
 	.name = "table",
 	.beyond_end = true,
@@ -82,4 +95,5 @@ const struct mapformat mapformat_table = {
 	.begin = table_begin,
 	.extent = table_extent,
 	.end = table_end,
+	.inside = table_inside,
 };
