@@ -78,8 +78,17 @@ bool filedev_align_is_usable(uint64_t align);
 /* Of a regular file that is open for direct I/O; 0: it is impossible. */
 uint32_t filedev_align(int fd);
 
-/* Where block device number @dev is mounted; NULL: nowhere, or not known. */
-char *filedev_mountpoint(dev_t dev);
+/*
+ * Where block device number @dev is mounted; NULL: nowhere, or not known.
+ * *ret_readonly (may be NULL): the filesystem is.
+ */
+char *filedev_mountpoint(dev_t dev, bool *ret_readonly);
+
+/*
+ * The partition of the block device @path that starts at byte @start. False: the
+ * kernel knows none, or @path is no block device.
+ */
+bool partnode_find(const char *path, uint64_t start, dev_t *ret);
 
 /* ---- overlay ---- */
 

@@ -49,7 +49,7 @@ static bool is_file_or_device(const struct opening *o, GError **error)
 
 static void report_busy(const struct opening *o, GError **error)
 {
-	g_autofree char *where = filedev_mountpoint(o->st.st_rdev);
+	g_autofree char *where = filedev_mountpoint(o->st.st_rdev, NULL);
 
 	if (where)
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
@@ -141,7 +141,7 @@ static bool be_patient(unsigned *tries)
 
 static bool is_mounted(const struct opening *o)
 {
-	g_autofree char *where = filedev_mountpoint(o->st.st_rdev);
+	g_autofree char *where = filedev_mountpoint(o->st.st_rdev, NULL);
 
 	return where != NULL;
 }

@@ -167,17 +167,23 @@ static bool check_state(const struct ext2_super_block *super, const char *name,
 		return refuse(error, RAWMAP_ERROR_DIRTY, name,
 			      "was not unmounted cleanly; run 'e2fsck -p' on"
 			      " it, or open it read-only (-r)");
-	if (super->s_last_orphan || (super->s_feature_ro_compat &
-				     EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT))
-		return refuse(error, RAWMAP_ERROR_DIRTY, name,
-			      "has orphaned inodes to be cleaned up; run"
-			      " 'e2fsck -f' on it, or open it read-only (-r)");
 	if ((super->s_feature_compat & EXT3_FEATURE_COMPAT_HAS_JOURNAL) &&
 	    !super->s_journal_inum)
 		return refuse(error, RAWMAP_ERROR_READONLY, name,
 			      "has its journal on another device, which cannot"
 			      " be written; open it read-only (-r)");
 	return true;
+}
+
+bool gate_check_orphans(const struct ext2_super_block *super, const char *name,
+			GError **error)
+{
+	if (!super->s_last_orphan && !(super->s_feature_ro_compat &
+				       EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT))
+		return true;
+	return refuse(error, RAWMAP_ERROR_DIRTY, name,
+		      "has orphaned inodes to be cleaned up; run 'e2fsck -f' on"
+		      " it, or open it read-only (-r)");
 }
 
 bool gate_is_sound(const struct ext2_super_block *super, uint64_t device_size,

@@ -191,6 +191,9 @@ void super_uuid_text(const uint8_t *uuid, char *ret);
  */
 bool gate_check(const struct ext2_super_block *super, uint64_t device_size,
 		const char *name, bool readonly, GError **error);
+/* Nobody's inodes, which a writer might leave behind for ever. */
+bool gate_check_orphans(const struct ext2_super_block *super, const char *name,
+			GError **error);
 /* Is it ext, whole, and possible on a source of that size? */
 bool gate_is_sound(const struct ext2_super_block *super, uint64_t device_size,
 		   const char *name);

@@ -138,6 +138,9 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 			backup_suggest(dev, name, error);
 		return NULL;
 	}
+	if (!opt->readonly && !opt->keep_orphans &&
+	    !gate_check_orphans(&super, name, error))
+		return NULL;
 	if (!replayed_open(&log, dev, opt, name, &super, error))
 		return NULL;
 	/* From here on there is only the host as it is to be seen. */

@@ -102,7 +102,8 @@ static bool check_orphan_file(struct recovery *r, ext2_filsys fs,
 		return source_failed(r->name, err,
 				     "has an orphan file that cannot be read",
 				     error);
-	return !any ||
+	r->orphans = any;
+	return !any || r->opt->keep_orphans ||
 	       refuse(r, error, RAWMAP_ERROR_DIRTY,
 		      "has orphaned inodes in its orphan file" ORPHANS_ADVICE);
 }
@@ -137,7 +138,7 @@ static bool check_outcome(struct recovery *r, struct blkdev *view,
 	if (!read_super(r, view, &super, error) ||
 	    !jfind_same_blocks(&where, &super, error))
 		return false;
-	if (super.s_last_orphan)
+	if (super.s_last_orphan && !r->opt->keep_orphans)
 		return refuse(r, error, RAWMAP_ERROR_DIRTY,
 			      "has orphaned inodes to be cleaned up after its"
 			      " journal" ORPHANS_ADVICE);

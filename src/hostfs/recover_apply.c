@@ -11,8 +11,8 @@
  *   3     journal's superblock: empty, no error  an empty log, needs_recovery
  *         -- flush --                            set: only step 4 is left
  *   4     superblock: needs_recovery clear,      a recovered host
- *         orphan_present, too; free blocks and
- *         inodes counted
+ *         orphan_present, too, unless there are
+ *         orphans; free blocks and inodes counted
  *         -- flush --
  *
  * The first flush is for a log that a killed process has just written: nothing
@@ -44,9 +44,9 @@ static void mark_recovered(const struct recovery *r,
 			   struct ext2_super_block *super)
 {
 	super->s_feature_incompat &= ~(uint32_t)EXT3_FEATURE_INCOMPAT_RECOVER;
-	/* A file with orphans would have been refused. */
-	super->s_feature_ro_compat &=
-		~(uint32_t)EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT;
+	if (!r->orphans)
+		super->s_feature_ro_compat &=
+			~(uint32_t)EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT;
 	if (!r->counted)
 		return;
 	ext2fs_free_blocks_count_set(super, r->free_blocks);

@@ -19,6 +19,7 @@ struct recovery {
 	struct replay *replay;
 
 	/* What the descriptors count once the log is home. */
+	bool orphans; /* left where they are */
 	bool counted;
 	uint64_t free_blocks;
 	uint32_t free_inodes;

@@ -7,6 +7,7 @@
  */
 #include <rawmap/base/lock.h>
 #include <rawmap/base/thread.h>
+#include <rawmap/dev/cow.h>
 #include <rawmap/image/committer.h>
 
 struct committer {
@@ -32,6 +33,18 @@ static bool wait_a_turn(struct committer *c)
 	return !stop;
 }
 
+/*
+ * Overwrites of the image need no commit; but in a file of changes what is new
+ * counts from the next flush on, and would be lost with the process.
+ */
+static void settle_changes(struct hostfs *fs)
+{
+	struct cow_info info;
+
+	if (cow_info(hostfs_data_dev(fs), &info) && !info.settled)
+		hostfs_sync(fs);
+}
+
 static void *committer_main(void *arg)
 {
 	struct committer *c = arg;
@@ -48,6 +61,7 @@ static void *committer_main(void *arg)
 		else
 			hostfs_commit(c->fs);
 		before = stats.commits;
+		settle_changes(c->fs);
 	}
 	return NULL;
 }

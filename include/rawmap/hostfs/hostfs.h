@@ -32,6 +32,8 @@ struct hostfs_options {
 				   whether the kernel has it mounted; NULL in
 				   tests on memory devices */
 	bool readonly;
+	bool keep_orphans; /* write to a host that has some; their blocks stay
+			      theirs */
 	bool use_reserved; /* may hand out the blocks kept for root */
 	bool discard;	   /* tell the source about freed blocks, once the
 				   commit that freed them is durable */

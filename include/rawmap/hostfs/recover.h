@@ -10,7 +10,8 @@
  *
  * Only for hosts whose state is complete after that. Orphans (files that were
  * open while they were deleted, or being truncated) are the business of the
- * kernel or e2fsck: such a host is refused, untouched.
+ * kernel or e2fsck: such a host is refused, untouched, unless it is to stay
+ * nobody else's (keep_orphans).
  */
 #ifndef RAWMAP_HOSTFS_RECOVER_H
 #define RAWMAP_HOSTFS_RECOVER_H
@@ -32,8 +33,9 @@ struct recover_report {
 };
 
 struct recover_options {
-	const char *name; /* the source's path; NULL in tests */
-	bool dry_run;	  /* find out, write nothing: @dev may be read-only */
+	const char *name;  /* the source's path; NULL in tests */
+	bool dry_run;	   /* find out, write nothing: @dev may be read-only */
+	bool keep_orphans; /* no reason to refuse; they stay what they are */
 	/* As replay_progress in jbd/replay.h; may be NULL. */
 	void (*progress)(void *ctx, unsigned pass, uint64_t done,
 			 uint64_t total);
