@@ -156,7 +156,7 @@ up_rawmap() { # NAME
 	case $1 in
 	*-uring*) opts+=(-o engine=uring) ;;
 	*-threads*) opts+=(-o engine=threads) ;;
-	*-io_uring*) opts+=(-v -o engine=uring,io_uring) ;;
+	*-io_uring*) opts+=(-v -o "engine=uring,io_uring") ;;
 	esac
 	[[ $1 != *-nocache* ]] || opts+=(-o cache=0)
 	serve_mounted "$file" "$rawmap" mount -f ${read_only:+-r} "${opts[@]}" \

@@ -2,15 +2,27 @@
 # shellcheck shell=bash
 # Bash completion for rawmap(1).
 
-# The options of -o, the last piece behind a comma.
+_rawmap_of_place='direct=auto direct=on direct=off offset= partition=auto
+	partition='
+_rawmap_of_source="$_rawmap_of_place journal= norecovery sb= blocksize= deleted
+	unwritten=raw on-error=zero ddrescue="
+_rawmap_of_mount="$_rawmap_of_source image= ro rw commit= sync discard cache=
+	engine=auto engine=uring engine=threads io_uring threads= cow= audit=
+	allow_other allow_root auto_unmount fsname= max_read="
+
+# The options of -o, the last piece behind a comma; a file where one is named.
 _rawmap_mount_options()
 {
-	local before="" cur=$1 option
-	local names='image= ro rw commit= sync discard cache= direct=auto
-		direct=on direct=off engine=auto engine=uring engine=threads
-		io_uring threads= allow_other allow_root auto_unmount fsname=
-		max_read='
+	local before="" cur=$1 names=$2 option
 
+	if [[ ${cur##*,} == @(journal|ddrescue|cow|audit)=* ]]; then
+		before=${cur%"${cur##*=}"}
+		compopt -o nospace
+		while IFS= read -r option; do
+			COMPREPLY+=("$before$option")
+		done < <(compgen -f -- "${cur##*=}")
+		return
+	fi
 	[[ $cur == *,* ]] && before=${cur%,*},
 	compopt -o nospace
 	while IFS= read -r option; do
@@ -53,7 +65,7 @@ _rawmap()
 	mount)
 		case $prev in
 		-o | --options)
-			_rawmap_mount_options "$cur"
+			_rawmap_mount_options "$cur" "$_rawmap_of_mount"
 			return
 			;;
 		-i | --image)
@@ -65,18 +77,36 @@ _rawmap()
 			-h --help' "$cur"
 		;;
 	map)
-		if [[ $prev == --format ]]; then
-			_rawmap_words 'table json' "$cur"
+		case $prev in
+		--format)
+			_rawmap_words 'table json qemu dfxml dm svg' "$cur"
 			return
-		fi
-		[[ $cur == -* ]] && _rawmap_words '--format -h --help' "$cur"
+			;;
+		--at | --device-block)
+			return
+			;;
+		-o | --options)
+			_rawmap_mount_options "$cur" "$_rawmap_of_source"
+			return
+			;;
+		esac
+		[[ $cur == -* ]] && _rawmap_words '--format --at --device-block
+			-o --options -h --help' "$cur"
 		;;
 	info)
-		[[ $cur == -* ]] && _rawmap_words '-h --help' "$cur"
+		if [[ $prev == @(-o|--options) ]]; then
+			_rawmap_mount_options "$cur" "$_rawmap_of_source"
+			return
+		fi
+		[[ $cur == -* ]] && _rawmap_words '-o --options -h --help' "$cur"
 		;;
 	recover)
-		[[ $cur == -* ]] && _rawmap_words '-n --dry-run -h --help' \
-			"$cur"
+		if [[ $prev == @(-o|--options) ]]; then
+			_rawmap_mount_options "$cur" "$_rawmap_of_place"
+			return
+		fi
+		[[ $cur == -* ]] && _rawmap_words '-n --dry-run -o --options -h
+			--help' "$cur"
 		;;
 	advise)
 		if ((COMP_CWORD == 2)); then

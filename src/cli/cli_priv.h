@@ -3,11 +3,10 @@
 #ifndef RAWMAP_CLI_PRIV_H
 #define RAWMAP_CLI_PRIV_H
 
+#include <rawmap/fuse/options.h>
+
 #include <glib.h>
 #include <stdbool.h>
-
-struct blkdev;
-struct hostfs;
 
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
@@ -48,13 +47,20 @@ bool exposed_ask(const char *path, unsigned long request, void *arg,
 /* What was printed has reached standard output; else false with a sentence. */
 bool output_finish(GError **error);
 
-/* A source that is only looked at: a shared lock, and nothing is written. */
-struct source {
-	struct blkdev *dev;
-	struct hostfs *fs;
-};
+/* Where the host lies and how it is read, for the entries of command_parse(). */
+#define LOOK_OPTIONS                                                           \
+	"direct=auto|on|off, offset=BYTES, partition=N|auto, journal=DEVICE, " \
+	"norecovery, sb=BLOCK, blocksize=BYTES, deleted, unwritten=raw, "      \
+	"on-error=zero, ddrescue=FILE"
 
-bool source_open(struct source *src, const char *path, GError **error);
-void source_close(struct source *src);
+/*
+ * Open a source that is only looked at: a shared lock, and nothing is written.
+ * @options: what each -o said, NULL for none. False with a sentence.
+ */
+bool look_open(struct hostsource *ret, const char *path, char **options,
+	       GError **error);
+
+/* All of @options into *opt, not checked yet; mountopts_clear() in any case. */
+bool options_read(struct mountopts *opt, char **options, GError **error);
 
 #endif

@@ -22,11 +22,16 @@ struct question {
 	uint64_t byte, block;
 };
 
-static bool is_block_device(const char *path)
+/*
+ * Are the host's bytes those of the block device @path, as the kernel would read
+ * them for a table?
+ */
+static bool is_block_device(const char *path, const struct stack *stack)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode) && !stack->bad &&
+	       !stack->cow;
 }
 
 /* A table is loaded by somebody else, who stands elsewhere. */
@@ -39,7 +44,7 @@ static char *absolute(const char *path)
 }
 
 static bool ask(const struct question *q, struct hostfile *hf,
-		const char *source, GError **error)
+		const char *source, const struct stack *stack, GError **error)
 {
 	g_autofree char *for_table = absolute(source);
 	const struct mapreport what = {
@@ -47,7 +52,8 @@ static bool ask(const struct question *q, struct hostfile *hf,
 		.format = q->format,
 		.out = stdout,
 		.source = q->format == MAPREPORT_DM ? for_table : source,
-		.source_is_block = is_block_device(source),
+		.source_offset = stack->start,
+		.source_is_block = is_block_device(source, stack),
 	};
 
 	if (q->at)
@@ -58,19 +64,19 @@ static bool ask(const struct question *q, struct hostfile *hf,
 }
 
 static bool answer(const struct question *q, const char *source,
-		   const char *path, GError **error)
+		   const char *path, char **options, GError **error)
 {
-	struct source src;
+	struct hostsource src;
 	struct hostfile *hf;
 	bool done = false;
 
-	if (!source_open(&src, source, error))
+	if (!look_open(&src, source, options, error))
 		return false;
 	hf = hostfile_open(src.fs, path, CACHE_BUDGET, error);
 	if (hf)
-		done = ask(q, hf, source, error);
+		done = ask(q, hf, source, &src.stack, error);
 	hostfile_close(hf);
-	source_close(&src);
+	hostsource_close(&src);
 	return done;
 }
 
@@ -105,6 +111,7 @@ static bool understand(const char *format, const char *at,
 int cmd_map(const struct command *self, int argc, char **argv)
 {
 	g_autofree char *format = NULL, *at = NULL, *device_block = NULL;
+	g_auto(GStrv) options = NULL;
 	struct question q;
 	GError *error = NULL;
 	bool done;
@@ -117,6 +124,8 @@ int cmd_map(const struct command *self, int argc, char **argv)
 		{ "device-block", 0, 0, G_OPTION_ARG_STRING, &device_block,
 		  "Say what of the image lies in this block of the filesystem",
 		  "N" },
+		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &options,
+		  LOOK_OPTIONS, "OPTS" },
 		G_OPTION_ENTRY_NULL
 	};
 
@@ -125,7 +134,7 @@ int cmd_map(const struct command *self, int argc, char **argv)
 	if (done)
 		return STATUS_OK;
 	if (!understand(format, at, device_block, &q, &error) ||
-	    !answer(&q, argv[1], argv[2], &error))
+	    !answer(&q, argv[1], argv[2], options, &error))
 		return command_fail(error);
 	return STATUS_OK;
 }

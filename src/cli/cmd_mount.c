@@ -7,6 +7,7 @@
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
+#include <rawmap/base/path.h>
 #include <rawmap/fuse/daemon.h>
 #include <rawmap/fuse/session.h>
 
@@ -41,28 +42,12 @@ static bool read_options(struct arguments *a, GError **error)
 	return mountopts_check(&a->opt, error);
 }
 
-/*
- * With the folder's links resolved, and the last part as it is: a device is
- * known by the name that was given. Text alone would take the ".." behind a
- * link for the folder that the link lies in.
- */
-static char *absolute_source(const char *path)
-{
-	g_autofree char *folder = g_path_get_dirname(path);
-	g_autofree char *name = g_path_get_basename(path);
-	char *real = realpath(folder, NULL);
-	char *absolute = g_canonicalize_filename(real ? name : path, real);
-
-	free(real);
-	return absolute;
-}
-
 /* The server changes to "/": what it is given must not depend on the place. */
 static void make_absolute(struct arguments *a, char **operands)
 {
 	char *real = realpath(operands[1], NULL);
 
-	a->source = absolute_source(operands[0]);
+	a->source = path_absolute(operands[0]);
 	a->mountpoint =
 		g_canonicalize_filename(real ? real : operands[1], NULL);
 	free(real);
@@ -81,7 +66,10 @@ static bool parse(struct arguments *a, const struct command *self, int argc,
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &a->options,
 		  "image=PATH, ro, rw, commit=SECONDS, sync, discard, "
 		  "cache=SIZE, direct=auto|on|off, engine=auto|uring|threads, "
-		  "io_uring, threads=N, and what libfuse knows",
+		  "io_uring, threads=N, offset=BYTES, partition=N|auto, "
+		  "journal=DEVICE, norecovery, sb=BLOCK, blocksize=BYTES, "
+		  "deleted, unwritten=raw, on-error=zero, ddrescue=FILE, "
+		  "cow=FILE, audit=FILE, and what libfuse knows",
 		  "OPTS" },
 		{ "foreground", 'f', 0, G_OPTION_ARG_NONE, &a->foreground,
 		  "Stay in the foreground", NULL },

@@ -9,8 +9,6 @@
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
-#include <rawmap/dev/blkdev.h>
-#include <rawmap/dev/filedev.h>
 #include <rawmap/hostfs/recover.h>
 #include <rawmap/jbd/replay.h>
 
@@ -60,19 +58,13 @@ static void progress_clear(struct progress *p)
 	p->shown = false;
 }
 
-static struct blkdev *open_source(const char *path, bool dry_run,
-				  GError **error)
+static bool open_source(struct stack *ret, const char *path,
+			const struct stack_options *opt, GError **error)
 {
-	const struct filedev_options opt = {
-		.readonly = dry_run,
-		.direct = FILEDEV_DIRECT_AUTO,
-		.lock = true,
-	};
 	g_autoptr(GError) why = NULL;
-	struct blkdev *dev = filedev_open(path, &opt, &why);
 
-	if (dev)
-		return dev;
+	if (stack_open(ret, path, opt, &why))
+		return true;
 	/* What it suggests is an option of another command. */
 	if (g_error_matches(why, RAWMAP_ERROR, RAWMAP_ERROR_READONLY))
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_READONLY,
@@ -81,7 +73,7 @@ static struct blkdev *open_source(const char *path, bool dry_run,
 			    path);
 	else
 		g_propagate_error(error, g_steal_pointer(&why));
-	return NULL;
+	return false;
 }
 
 static const char *plural(uint64_t n)
@@ -106,26 +98,31 @@ static void print_report(const char *source,
 		       dry_run ? "to be " : "");
 }
 
-static bool recover(const char *source, bool dry_run, GError **error)
+static bool recover(const char *source, const struct mountopts *opt,
+		    bool dry_run, GError **error)
 {
 	struct progress progress = {
 		.terminal = isatty(STDERR_FILENO),
 		.due = g_get_monotonic_time() + SHOW_AFTER_US,
 	};
-	const struct recover_options opt = {
-		.name = source,
-		.dry_run = dry_run,
-		.progress = progress_show,
-		.ctx = &progress,
-	};
-	g_autoptr(blkdev) dev = open_source(source, dry_run, error);
+	struct stack_options place = opt->source.stack;
 	struct recover_report report;
+	struct stack stack;
 	bool done;
 
-	if (!dev)
+	place.readonly = dry_run;
+	if (!open_source(&stack, source, &place, error))
 		return false;
-	done = hostfs_recover(dev, &opt, &report, error);
+	done = hostfs_recover(stack.dev,
+			      &(struct recover_options){
+				      .name = source,
+				      .dry_run = dry_run,
+				      .progress = progress_show,
+				      .ctx = &progress,
+			      },
+			      &report, error);
 	progress_clear(&progress);
+	stack_close(&stack);
 	if (!done)
 		return false;
 	print_report(source, &report, dry_run);
@@ -136,14 +133,30 @@ static bool recover(const char *source, bool dry_run, GError **error)
 	return output_finish(error);
 }
 
+static bool read_and_recover(const char *source, char **options, bool dry_run,
+			     GError **error)
+{
+	struct mountopts opt;
+	bool done = options_read(&opt, options, error) &&
+		    mountopts_check_place(&opt, error) &&
+		    recover(source, &opt, dry_run, error);
+
+	mountopts_clear(&opt);
+	return done;
+}
+
 int cmd_recover(const struct command *self, int argc, char **argv)
 {
+	g_auto(GStrv) options = NULL;
 	GError *error = NULL;
 	gboolean dry_run = FALSE;
 	bool done;
 	const GOptionEntry entries[] = {
 		{ "dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
 		  "Only say what there is to recover; write nothing", NULL },
+		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &options,
+		  "direct=auto|on|off, offset=BYTES, partition=N|auto",
+		  "OPTS" },
 		G_OPTION_ENTRY_NULL
 	};
 
@@ -151,7 +164,7 @@ int cmd_recover(const struct command *self, int argc, char **argv)
 		return command_fail(error);
 	if (done)
 		return STATUS_OK;
-	if (!recover(argv[1], dry_run, &error))
+	if (!read_and_recover(argv[1], options, dry_run, &error))
 		return command_fail(error);
 	return STATUS_OK;
 }

@@ -4,8 +4,6 @@
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
-#include <rawmap/dev/filedev.h>
-#include <rawmap/hostfs/hostfs.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -97,29 +95,24 @@ bool output_finish(GError **error)
 	return false;
 }
 
-bool source_open(struct source *src, const char *path, GError **error)
+bool options_read(struct mountopts *opt, char **options, GError **error)
 {
-	struct filedev_options dev = {
-		.readonly = true,
-		.direct = FILEDEV_DIRECT_AUTO,
-		.lock = true,
-	};
-	struct hostfs_options host = { .name = path, .readonly = true };
-
-	*src = (struct source){ NULL, NULL };
-	src->dev = filedev_open(path, &dev, error);
-	if (src->dev)
-		src->fs = hostfs_open(src->dev, &host, error);
-	if (!src->fs) {
-		source_close(src);
-		return false;
-	}
+	mountopts_init(opt);
+	for (char **text = options; text && *text; text++)
+		if (!mountopts_parse(opt, *text, error))
+			return false;
 	return true;
 }
 
-void source_close(struct source *src)
+bool look_open(struct hostsource *ret, const char *path, char **options,
+	       GError **error)
 {
-	hostfs_close(src->fs);
-	blkdev_unref(src->dev);
-	*src = (struct source){ NULL, NULL };
+	struct mountopts opt;
+	bool done;
+
+	done = options_read(&opt, options, error) &&
+	       mountopts_check_looking(&opt, error) &&
+	       hostsource_open(ret, path, &opt.source, error);
+	mountopts_clear(&opt);
+	return done;
 }

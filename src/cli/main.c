@@ -68,6 +68,22 @@ static int wrong_command(const char *name)
 					name, list));
 }
 
+/* Second line: what a build may lack. */
+static void print_version(void)
+{
+	puts("rawmap " RAWMAP_VERSION "\nbuilt with:"
+#ifdef HAVE_LIBURING
+	     " io_uring"
+#endif
+#ifdef HAVE_BLKID
+	     " partitions"
+#endif
+#ifdef HAVE_LIBEWF
+	     " EWF"
+#endif
+	);
+}
+
 static int finish(void)
 {
 	GError *error = NULL;
@@ -130,7 +146,7 @@ int main(int argc, char **argv)
 		return finish();
 	}
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
-		puts("rawmap " RAWMAP_VERSION);
+		print_version();
 		return finish();
 	}
 	command = find_command(argv[1]);

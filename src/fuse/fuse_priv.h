@@ -11,7 +11,7 @@
 #include <rawmap/base/lock.h>
 #include <rawmap/dev/blkdev.h>
 #include <rawmap/fuse/session.h>
-#include <rawmap/hostfs/hostfs.h>
+#include <rawmap/hostfs/hostsource.h>
 #include <rawmap/image/committer.h>
 #include <rawmap/image/image.h>
 
@@ -40,13 +40,14 @@ void bufpool_put(struct bufpool *pool, void *buf, size_t len);
  * naked image is FUSE_ROOT_ID itself. All but the pool and what is marked is set
  * before the first request and constant then.
  */
+struct audit;
 struct engine_ops;
 struct uring;
 
 struct session {
 	char *source, *mountpoint;
-	struct blkdev *dev;
-	struct hostfs *fs;
+	struct hostsource src;
+	struct hostfs *fs; /* of src */
 	GPtrArray *images; /* struct image, owned */
 	bool naked, readonly;
 	bool sync;	      /* what session_changed() is for */
@@ -61,7 +62,8 @@ struct session {
 	struct uring *uring; /* of the engine of that name */
 	bool signals;	     /* handlers are installed */
 	struct committer *committer;
-	gint writers; /* atomic: files open for writing */
+	struct audit *audit; /* NULL: not asked for */
+	gint writers;	     /* atomic: files open for writing */
 	struct bufpool pool;
 };
 

@@ -9,6 +9,7 @@
  * while somebody still reads the message, and no thread exists until
  * session_run().
  */
+#include "audit.h"
 #include "engine_priv.h"
 
 #include <rawmap/base/error.h>
@@ -43,37 +44,24 @@ static bool open_images(struct session *s, const struct mountopts *opt,
 	return true;
 }
 
-/* A wish, not a condition: the mount goes on without. */
-static bool may_discard(const struct session *s)
-{
-	if (blkdev_geometry(s->dev)->can_discard)
-		return true;
-	log_warning("'%s' cannot discard: 'discard' has no effect, blocks that "
-		    "are freed stay allocated on it",
-		    s->source);
-	return false;
-}
-
 static bool open_source(struct session *s, const struct mountopts *opt,
 			GError **error)
 {
-	struct filedev_options dev = {
-		.readonly = s->readonly,
-		.direct = opt->direct,
-		.lock = true,
-	};
-	struct hostfs_options host = {
-		.name = s->source,
-		.readonly = s->readonly,
-		.use_reserved = geteuid() == 0,
-	};
+	struct hostsource_options source = opt->source; /* borrowed paths */
 
-	s->dev = filedev_open(s->source, &dev, error);
-	if (!s->dev)
+	source.use_reserved = geteuid() == 0;
+	if (!hostsource_open(&s->src, s->source, &source, error))
 		return false;
-	host.discard = opt->discard && may_discard(s);
-	s->fs = hostfs_open(s->dev, &host, error);
-	return s->fs != NULL;
+	s->fs = s->src.fs;
+	return true;
+}
+
+static bool open_record(struct session *s, const struct mountopts *opt,
+			GError **error)
+{
+	if (opt->audit)
+		s->audit = audit_begin(opt->audit, s, opt, error);
+	return s->audit || !opt->audit;
 }
 
 static bool check_mountpoint(struct session *s, guint images, GError **error)
@@ -150,7 +138,7 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 	s->source = g_strdup(source);
 	s->mountpoint = g_strdup(mountpoint);
 	s->images = g_ptr_array_new_with_free_func((GDestroyNotify)image_free);
-	s->readonly = opt->readonly;
+	s->readonly = opt->source.stack.readonly;
 	s->sync = opt->sync;
 	s->over_uring = opt->over_uring;
 	s->commit = opt->commit;
@@ -164,7 +152,8 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 	if (!check_mountpoint(s, opt->images->len, error) ||
 	    !open_source(s, opt, error) || !open_images(s, opt, error) ||
 	    !engine_open(s, opt->engine, error) ||
-	    !connection_new(s, opt, debug, error)) {
+	    !connection_new(s, opt, debug, error) ||
+	    !open_record(s, opt, error)) {
 		session_close(s, NULL);
 		return NULL;
 	}
@@ -224,9 +213,27 @@ bool session_run(struct session *s, GError **error)
 	return false;
 }
 
+/* The last commit is written by now, and its bytes are in the record. */
+static bool close_source(struct session *s, GError **error)
+{
+	int err = hostfs_close(s->src.fs);
+	bool recorded;
+
+	s->src.fs = NULL;
+	recorded = audit_end(s->audit, s, err ? NULL : error);
+	hostsource_close(&s->src);
+	if (err)
+		error_set_errno(
+			error, RAWMAP_ERROR_IO, -err,
+			"the last changes could not be written to '%s'; "
+			"check it with e2fsck -f",
+			s->source);
+	return !err && recorded;
+}
+
 bool session_close(struct session *s, GError **error)
 {
-	int err;
+	bool done;
 
 	if (!s)
 		return true;
@@ -240,17 +247,10 @@ bool session_close(struct session *s, GError **error)
 	committer_stop(s->committer);
 	engine_close(s);
 	g_ptr_array_unref(s->images);
-	err = hostfs_close(s->fs);
-	if (err)
-		error_set_errno(
-			error, RAWMAP_ERROR_IO, -err,
-			"the last changes could not be written to '%s'; "
-			"check it with e2fsck -f",
-			s->source);
-	blkdev_unref(s->dev);
+	done = close_source(s, error);
 	bufpool_clear(&s->pool);
 	g_free(s->source);
 	g_free(s->mountpoint);
 	g_free(s);
-	return err == 0;
+	return done;
 }

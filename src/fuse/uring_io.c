@@ -17,6 +17,7 @@
 #include "uring_priv.h"
 
 #include <rawmap/base/bytes.h>
+#include <rawmap/dev/baddev.h>
 #include <rawmap/dev/filedev.h>
 
 #include <errno.h>
@@ -248,7 +249,8 @@ static void go_on(struct slot *slot)
 /* A filter may have something better to say than what lies below it. */
 static bool filter_knows_better(const struct slot *slot)
 {
-	return slot->err == -EIO && slot->op == BLKDEV_READ && slot->planned &&
+	return slot->op == BLKDEV_READ && slot->planned &&
+	       baddev_is_media_error(slot->err) &&
 	       slot->xfer[0].at.dev != slot->ring->u->dev;
 }
 

@@ -49,7 +49,7 @@ described()
 mount_options()
 {
 	sed -n '/^# OPTIONS OF MOUNT$/,/^# OWN/p' "$man" |
-		grep -Eo '^\*[a-z_]+=?\*' | tr -d '*' | sort
+		grep -Eo '^\*[a-z_-]+=?[a-z]*\*' | sed 's/=[a-z]*/=/' | tr -d '*' | sort
 }
 
 test_commands()
@@ -79,21 +79,30 @@ test_options()
 # Every one is taken: what is missed in the end is the source.
 test_mount_options()
 {
-	local option value
+	local option value before
 	expect_equal "$(offered mount -o '' | sed 's/=.*/=/' | sort -u)" \
 		"$(mount_options)" "the completion's mount options"
 	for option in $(mount_options); do
+		before=
+		case $option in
+		norecovery | journal= | sb= | deleted | unwritten= | on-error= | \
+			ddrescue=) before=ro, ;;
+		blocksize=) before=ro,sb=1, ;;
+		esac
 		case $option in
 		image=) value=/disk ;;
 		fsname=) value=name ;;
 		cache=) value=1M ;;
 		direct= | engine=) value=auto ;;
 		max_read=) value=65536 ;;
+		blocksize=) value=4096 ;;
+		unwritten=) value=raw ;;
+		on-error=) value=zero ;;
 		*=) value=3 ;;
 		*) value='' ;;
 		esac
-		expect_status 1 "$RAWMAP" mount -i /disk -o "$option$value" \
-			"$TMP/none" "$MNT"
+		expect_status 1 "$RAWMAP" mount -i /disk \
+			-o "$before$option$value" "$TMP/none" "$MNT"
 		expect_text "$TMP/err" "cannot open '$TMP/none'"
 	done
 }

@@ -3,7 +3,7 @@
 #ifndef RAWMAP_FUSE_OPTIONS_H
 #define RAWMAP_FUSE_OPTIONS_H
 
-#include <rawmap/dev/filedev.h>
+#include <rawmap/hostfs/hostsource.h>
 
 #include <glib.h>
 #include <stdbool.h>
@@ -16,19 +16,19 @@ enum mount_engine {
 };
 
 struct mountopts {
-	GPtrArray *images; /* paths inside the host, as given */
-	bool readonly;
-	unsigned commit; /* seconds between commits */
-	bool sync;	 /* a change is durable before its reply */
-	bool discard;	 /* freed blocks are discarded on the source */
-	uint64_t cache;	 /* bytes for the map of each image */
-	enum filedev_direct direct;
+	GPtrArray *images;		  /* paths inside the host, as given */
+	struct hostsource_options source; /* readonly is there */
+	unsigned commit;		  /* seconds between commits */
+	bool sync;	/* a change is durable before its reply */
+	uint64_t cache; /* bytes for the map of each image */
+	char *audit;	/* path of the record; NULL: none */
+	GString *given; /* all of -o, as it was written */
 	enum mount_engine engine;
 	bool over_uring;   /* requests are to come through io_uring */
 	unsigned threads;  /* at most so many that wait for the source */
 	unsigned max_read; /* bytes; 0: libfuse was not told */
 	GPtrArray *fuse;   /* for libfuse, in the notation of -o */
-	unsigned seen;	   /* private: which ones were given */
+	uint32_t seen;	   /* private: which ones were given */
 };
 
 /* The defaults; clear frees what init and parse allocated. */
@@ -52,6 +52,14 @@ void mountopts_set_readonly(struct mountopts *o); /* -r */
  * every option that was kept for it. False with RAWMAP_ERROR_USAGE.
  */
 bool mountopts_check(const struct mountopts *o, GError **error);
+
+/*
+ * The same for a command that looks at a source and mounts nothing: only what
+ * says where the host lies, and how it is read, is allowed. Makes it read-only.
+ */
+bool mountopts_check_looking(struct mountopts *o, GError **error);
+/* And for one that is only to be told where the host lies. */
+bool mountopts_check_place(const struct mountopts *o, GError **error);
 
 /* Is @option, as it stands here, among those for libfuse? */
 bool mountopts_has_fuse(const struct mountopts *o, const char *option);

@@ -69,14 +69,14 @@ static void assert_list(const GPtrArray *list, guint i, const char *text)
 
 START_TEST(defaults_are_read_write_with_a_commit_every_5_seconds)
 {
-	ck_assert(!o.readonly);
+	ck_assert(!o.source.stack.readonly);
 	ck_assert_uint_eq(o.commit, 5);
 	ck_assert_uint_eq(o.cache, 32 << 20);
-	ck_assert_int_eq(o.direct, FILEDEV_DIRECT_AUTO);
+	ck_assert_int_eq(o.source.stack.direct, FILEDEV_DIRECT_AUTO);
 	ck_assert_int_eq(o.engine, MOUNT_ENGINE_AUTO);
 	ck_assert_uint_eq(o.threads, 16);
 	ck_assert(!o.sync);
-	ck_assert(!o.discard);
+	ck_assert(!o.source.discard);
 }
 END_TEST
 
@@ -84,9 +84,9 @@ START_TEST(own_options_are_taken)
 {
 	parse("image=/a,ro,cache=64k,direct=off,threads=3");
 	assert_list(o.images, 0, "/a");
-	ck_assert(o.readonly);
+	ck_assert(o.source.stack.readonly);
 	ck_assert_uint_eq(o.cache, 65536);
-	ck_assert_int_eq(o.direct, FILEDEV_DIRECT_OFF);
+	ck_assert_int_eq(o.source.stack.direct, FILEDEV_DIRECT_OFF);
 	ck_assert_uint_eq(o.threads, 3);
 	ck_assert_uint_eq(o.fuse->len, 0);
 	check();
@@ -110,7 +110,7 @@ START_TEST(escaped_comma_and_backslash_belong_to_the_value)
 {
 	parse("image=/a\\,b\\\\c,ro");
 	assert_list(o.images, 0, "/a,b\\c");
-	ck_assert(o.readonly);
+	ck_assert(o.source.stack.readonly);
 }
 END_TEST
 
@@ -134,7 +134,7 @@ START_TEST(empty_options_are_skipped)
 	parse(",,image=/a,,ro,");
 	ck_assert_uint_eq(o.images->len, 1);
 	ck_assert_uint_eq(o.fuse->len, 0);
-	ck_assert(o.readonly);
+	ck_assert(o.source.stack.readonly);
 }
 END_TEST
 
@@ -214,7 +214,7 @@ START_TEST(sync_is_rawmaps_and_goes_with_commit)
 {
 	parse("image=/a,commit=7,sync");
 	ck_assert(o.sync);
-	ck_assert(!o.discard);
+	ck_assert(!o.source.discard);
 	ck_assert_uint_eq(o.fuse->len, 0);
 	check();
 }
@@ -223,7 +223,7 @@ END_TEST
 START_TEST(discard_is_taken)
 {
 	parse("image=/a,rw,discard");
-	ck_assert(o.discard);
+	ck_assert(o.source.discard);
 	ck_assert(!o.sync);
 	ck_assert_uint_eq(o.fuse->len, 0);
 	check();

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The parts of the -o language: the list of options and its notation
+ * (options.c), what a value means (options_value.c), what does not go together
+ * (options_check.c).
+ */
+#ifndef RAWMAP_OPTIONS_PRIV_H
+#define RAWMAP_OPTIONS_PRIV_H
+
+#include <rawmap/fuse/options.h>
+
+enum own {
+	OPT_IMAGE,
+	OPT_RO,
+	OPT_RW,
+	OPT_COMMIT,
+	OPT_SYNC,
+	OPT_DISCARD,
+	OPT_CACHE,
+	OPT_DIRECT,
+	OPT_ENGINE,
+	OPT_IO_URING,
+	OPT_THREADS,
+	OPT_MAX_READ,
+	OPT_OFFSET,
+	OPT_PARTITION,
+	OPT_JOURNAL,
+	OPT_NORECOVERY,
+	OPT_SB,
+	OPT_BLOCKSIZE,
+	OPT_DELETED,
+	OPT_UNWRITTEN,
+	OPT_ON_ERROR,
+	OPT_DDRESCUE,
+	OPT_COW,
+	OPT_AUDIT,
+	OPT_FUSE, /* not one of rawmap's */
+};
+G_STATIC_ASSERT(OPT_FUSE <= 32); /* mountopts.seen */
+
+const char *option_name(enum own opt);
+
+static inline bool option_seen(const struct mountopts *o, enum own opt)
+{
+	return o->seen >> opt & 1;
+}
+
+/* The error that a caller returns: always false. */
+bool option_usage(GError **error, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/*
+ * Take @value over: not NULL where the option takes one. @raw is the option as
+ * it was written. False with RAWMAP_ERROR_USAGE.
+ */
+bool option_set(struct mountopts *o, enum own opt, const char *value,
+		const char *raw, GError **error);
+
+#endif
