@@ -53,6 +53,12 @@ const char *option_name(enum own opt)
 	return own_options[opt].name;
 }
 
+char *option_text(enum own opt)
+{
+	return g_strconcat(own_options[opt].name,
+			   own_options[opt].value ? "=" : NULL, NULL);
+}
+
 bool option_usage(GError **error, const char *fmt, ...)
 {
 	g_autofree char *text = NULL;

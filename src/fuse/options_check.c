@@ -125,7 +125,7 @@ static bool check_uses(const struct mountopts *o, GError **error)
 	else if (stack->cow)
 		use = CHANGES;
 	for (guint i = 0; i < G_N_ELEMENTS(uses); i++) {
-		const char *name = option_name(uses[i].opt);
+		g_autofree char *name = option_text(uses[i].opt);
 
 		if (!option_seen(o, uses[i].opt) || (uses[i].for_what & use))
 			continue;
@@ -185,12 +185,15 @@ static bool check_only(const struct mountopts *o, const enum own *allowed,
 		others &= ~(UINT32_C(1) << allowed[i]);
 	if (o->fuse->len)
 		return unknown_option(g_ptr_array_index(o->fuse, 0), error);
-	for (unsigned opt = 0; opt < OPT_FUSE; opt++)
+	for (unsigned opt = 0; opt < OPT_FUSE; opt++) {
+		g_autofree char *name = option_text((enum own)opt);
+
 		if (others >> opt & 1)
 			return option_usage(error,
 					    "'%s' means nothing to this "
 					    "command",
-					    option_name((enum own)opt));
+					    name);
+	}
 	return true;
 }
 
