@@ -106,6 +106,7 @@ static bool recover(const char *source, const struct mountopts *opt,
 		.due = g_get_monotonic_time() + SHOW_AFTER_US,
 	};
 	struct stack_options place = opt->source.stack;
+	g_autofree char *name = NULL;
 	struct recover_report report;
 	struct stack stack;
 	bool done;
@@ -113,9 +114,11 @@ static bool recover(const char *source, const struct mountopts *opt,
 	place.readonly = dry_run;
 	if (!open_source(&stack, source, &place, error))
 		return false;
+	name = stack_name(&stack, source);
 	done = hostfs_recover(stack.dev,
 			      &(struct recover_options){
-				      .name = source,
+				      .name = name,
+				      .source = source,
 				      .dry_run = dry_run,
 				      .progress = progress_show,
 				      .ctx = &progress,
@@ -125,11 +128,11 @@ static bool recover(const char *source, const struct mountopts *opt,
 	stack_close(&stack);
 	if (!done)
 		return false;
-	print_report(source, &report, dry_run);
+	print_report(name, &report, dry_run);
 	if (report.had_error)
 		log_warning("the journal of '%s' had recorded an error; run"
 			    " 'e2fsck -f' on it",
-			    source);
+			    name);
 	return output_finish(error);
 }
 

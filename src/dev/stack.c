@@ -175,6 +175,17 @@ void stack_close(struct stack *stack)
 
 /* ---- what can be asked ---- */
 
+char *stack_name(const struct stack *stack, const char *path)
+{
+	if (stack->partition)
+		return g_strdup_printf("%s, partition %u", path,
+				       stack->partition);
+	if (stack->start)
+		return g_strdup_printf("%s, from byte %" PRIu64 " on", path,
+				       stack->start);
+	return g_strdup(path);
+}
+
 void stack_counters(const struct stack *stack, struct blkdev_counters *ret)
 {
 	blkdev_counters(stack->bottom, ret);

@@ -62,11 +62,12 @@ static bool offer_partitions(const struct hostsource *src, const char *path,
  * Into the file of changes: the source's owner cannot be asked to do it first,
  * and its orphans are nobody else's business there.
  */
-static bool recover_into(struct hostsource *src, const char *path,
-			 GError **error)
+static bool recover_into(struct hostsource *src, const char *name,
+			 const char *path, GError **error)
 {
 	const struct recover_options opt = {
-		.name = path,
+		.name = name,
+		.source = path,
 		.keep_orphans = true,
 	};
 	struct recover_report report;
@@ -76,15 +77,17 @@ static bool recover_into(struct hostsource *src, const char *path,
 	if (report.needed)
 		log_info("'%s': %" PRIu32 " transactions of its journal are "
 			 "replayed into the file of changes",
-			 path, report.transactions);
+			 name, report.transactions);
 	return true;
 }
 
 static bool open_host(struct hostsource *src, const char *path,
 		      const struct hostsource_options *opt, GError **error)
 {
+	g_autofree char *name = stack_name(&src->stack, path);
 	const struct hostfs_options host = {
-		.name = path,
+		.name = name,
+		.source = path,
 		.readonly = opt->stack.readonly,
 		.keep_orphans = src->stack.cow,
 		.use_reserved = opt->use_reserved,
@@ -99,7 +102,7 @@ static bool open_host(struct hostsource *src, const char *path,
 
 	GError *why = NULL;
 
-	if (!src->stack.cow || recover_into(src, path, &why))
+	if (!src->stack.cow || recover_into(src, name, path, &why))
 		src->fs = hostfs_open(src->stack.dev, &host, &why);
 	if (src->fs)
 		return true;

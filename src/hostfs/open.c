@@ -130,7 +130,8 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 
 	g_assert(opt->readonly ||
 		 (!opt->deleted && !opt->raw_unwritten && !opt->super_block));
-	if (!source_check_unmounted(opt->name, opt->readonly, error) ||
+	if (!source_check_unmounted(opt->source ? opt->source : opt->name,
+				    opt->readonly, error) ||
 	    !read_super(dev, opt, name, &super, error) ||
 	    !gate_check(&super, blkdev_geometry(dev)->size, name, opt->readonly,
 			error)) {

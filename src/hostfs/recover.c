@@ -207,7 +207,9 @@ static bool recover(struct recovery *r, struct recover_report *ret,
 static bool look_and_recover(struct recovery *r, struct recover_report *ret,
 			     GError **error)
 {
-	if (!source_check_unmounted(r->opt->name, r->opt->dry_run, error) ||
+	if (!source_check_unmounted(r->opt->source ? r->opt->source
+						   : r->opt->name,
+				    r->opt->dry_run, error) ||
 	    !read_super(r, r->dev, &r->super, error))
 		return false;
 	r->bits = r->super.s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE;

@@ -51,6 +51,11 @@ bool stack_open(struct stack *ret, const char *path,
 		const struct stack_options *opt, GError **error);
 void stack_close(struct stack *stack); /* all zeros is fine */
 
+/*
+ * The place for sentences: @path, and what of it, if not all. The caller frees.
+ */
+char *stack_name(const struct stack *stack, const char *path);
+
 /* What the files and devices of the source have done, all together. */
 void stack_counters(const struct stack *stack, struct blkdev_counters *ret);
 /* Adds the ranges of the source that could not be read so far. */

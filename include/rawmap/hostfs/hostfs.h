@@ -28,9 +28,10 @@ struct blkdev;
 struct hostfs;
 
 struct hostfs_options {
-	const char *name; /* the source's path: for sentences, and to ask
-				   whether the kernel has it mounted; NULL in
-				   tests on memory devices */
+	const char *name;   /* for sentences; the source's path, if the host is
+				   all of it; NULL in tests on memory devices */
+	const char *source; /* the path, to ask whether the kernel has it
+				   mounted; NULL: name */
 	bool readonly;
 	bool keep_orphans; /* write to a host that has some; their blocks stay
 			      theirs */

@@ -33,7 +33,7 @@ struct recover_report {
 };
 
 struct recover_options {
-	const char *name;  /* the source's path; NULL in tests */
+	const char *name, *source; /* as in struct hostfs_options */
 	bool dry_run;	   /* find out, write nothing: @dev may be read-only */
 	bool keep_orphans; /* no reason to refuse; they stay what they are */
 	/* As replay_progress in jbd/replay.h; may be NULL. */
