@@ -193,26 +193,3 @@ void backup_suggest(struct blkdev *dev, const char *name, GError **error)
 	g_free((*error)->message);
 	(*error)->message = text;
 }
-
-/* ---- what no copy knows ---- */
-
-bool backup_log_in_use(struct hostfs *fs)
-{
-	const struct ext2_super_block *super = fs->fs->super;
-	g_autoptr(GArray) runs = NULL;
-	struct journal *journal;
-	bool in_use;
-
-	if (!ext2fs_has_feature_journal(fs->fs->super) ||
-	    !super->s_journal_inum)
-		return false;
-	runs = g_array_new(FALSE, FALSE, sizeof(struct journal_run));
-	if (jmap_read(fs->fs, super->s_journal_inum, runs, NULL))
-		return false;
-	journal = journal_open(fs->dev,
-			       (const struct journal_run *)(void *)runs->data,
-			       runs->len, fs->bits, fs->name, NULL);
-	in_use = journal && journal_info(journal)->start;
-	journal_close(journal);
-	return in_use;
-}

@@ -72,7 +72,7 @@ void hostfs_info(struct hostfs *fs, struct hostfs_info *ret)
 	ret->has_journal = ext2fs_has_feature_journal(super);
 	ret->needs_recovery =
 		ext2fs_has_feature_journal_needs_recovery(super) ||
-		fs->log_unknown;
+		fs->log.view;
 	ret->clean = super->s_state & EXT2_VALID_FS;
 	ret->has_error = super->s_state & EXT2_ERROR_FS;
 	ret->super_block = fs->super_block;

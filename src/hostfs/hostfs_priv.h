@@ -107,8 +107,6 @@ struct hostfs {
 	bool discard;		 /* set once */
 	bool deleted;		 /* set once */
 	bool raw_unwritten;	 /* set once */
-	bool log_unknown;	 /* set once: in use, which super_block does not
-				    know of */
 	uint64_t super_block;	 /* set once: 0, or the copy it is opened by */
 	bool has_csum;		 /* set once: metadata_csum */
 
@@ -318,11 +316,6 @@ bool backup_read(struct blkdev *dev, const char *name, uint64_t block,
  * add to its sentence how to open the host by it.
  */
 void backup_suggest(struct blkdev *dev, const char *name, GError **error);
-/*
- * Is the log of the internal journal in use? Copies of the superblock do not
- * tell. False when it cannot be found out.
- */
-bool backup_log_in_use(struct hostfs *fs);
 
 /* ---- alloc.c ---- */
 /*

@@ -70,7 +70,8 @@ static int find_runs(const struct jfind *jf, GArray *runs)
 	ext2_filsys fs;
 	int err;
 
-	err = errcode_to_errno(source_open_ext2fs(jf->dev, 0, &fs));
+	err = errcode_to_errno(source_open_by(jf->dev, 0, jf->super_block,
+					      1u << bits_of(jf->super), &fs));
 	if (err)
 		return err;
 	err = read_runs(jf, fs, runs);

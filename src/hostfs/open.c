@@ -65,18 +65,6 @@ static bool open_journal(struct hostfs *fs, GError **error)
 	return journalled_open(fs, error);
 }
 
-/* The gate could not know: it was shown a copy of the superblock. */
-static void look_at_log(struct hostfs *fs)
-{
-	fs->log_unknown = backup_log_in_use(fs);
-	if (fs->log_unknown)
-		log_message(LOG_LEVEL_WARNING,
-			    "'%s': its journal holds changes that the copy of"
-			    " the superblock knows nothing of; they are not"
-			    " seen",
-			    fs->name);
-}
-
 static bool open_parts(struct hostfs *fs, GError **error)
 {
 	int err;
@@ -102,8 +90,6 @@ static bool open_parts(struct hostfs *fs, GError **error)
 	}
 	if (!open_journal(fs, error))
 		return false;
-	if (fs->super_block)
-		look_at_log(fs);
 	if (!fs->readonly)
 		fs->alloc = alloc_new(fs);
 	return true;

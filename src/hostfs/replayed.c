@@ -9,6 +9,9 @@
  *   set              inside, or named     the disk through a view of the log
  *   set              outside, not named   refused
  *   any              norecovery           the disk; the journal is not looked at
+ *   of a copy        inside               needs_recovery is that of the day it was
+ *                                         written: the log itself says whether it
+ *                                         is in use
  *
  * The view goes below everything, so data that was journalled is seen as well as
  * metadata. The gate asks twice: of the superblock as it lies there, which says
@@ -58,6 +61,13 @@ static bool check_options(const struct hostfs_options *opt, const char *name,
 	return false;
 }
 
+/* The journal is found. */
+static bool is_needed(const struct replayed *log, const struct jfind *where)
+{
+	return needs_recovery(where->super) ||
+	       (where->super_block && journal_info(log->journal)->start);
+}
+
 static bool find(struct replayed *log, const struct jfind *where,
 		 GError **error)
 {
@@ -68,7 +78,7 @@ static bool find(struct replayed *log, const struct jfind *where,
 		return false;
 	info = journal_info(log->journal);
 	log->log_error = info->error != 0;
-	log->ignored = !needs_recovery(where->super) && info->start;
+	log->ignored = !is_needed(log, where) && info->start;
 	return true;
 }
 
@@ -93,6 +103,10 @@ static bool look_through(struct replayed *log, const struct jfind *where,
 	if (!log->replay)
 		return false;
 	log->view = replay_view_new(log->replay, where->dev);
+	if (where->super_block) {
+		say(log, where->name);
+		return true;
+	}
 	if (!source_read_super(log->view, where->name, &now, error) ||
 	    !gate_check(&now, size, where->name, true, error) ||
 	    !jfind_same_blocks(where, &now, error))
@@ -107,14 +121,15 @@ static bool open_log(struct replayed *log, const struct jfind *where,
 		     struct ext2_super_block *super, GError **error)
 {
 	bool needed = needs_recovery(super);
+	bool unknown = where->super_block && super->s_journal_inum;
 
 	/* replayed_finish() has a look at the others. */
-	if (!needed && !where->journal_dev)
+	if (!needed && !unknown && !where->journal_dev)
 		return true;
 	if (find(log, where, error) &&
-	    (!needed || look_through(log, where, super, error)))
+	    (!is_needed(log, where) || look_through(log, where, super, error)))
 		return true;
-	if (needed)
+	if (needed || unknown)
 		replayed_advise(error);
 	replayed_close(log);
 	return false;
@@ -128,6 +143,7 @@ bool replayed_open(struct replayed *log, struct blkdev *dev,
 		.dev = dev,
 		.journal_dev = opt->journal_dev,
 		.name = name,
+		.super_block = opt->super_block,
 		.super = super,
 	};
 

@@ -66,6 +66,18 @@ for how in 'ext3' 'ext4' 'ext3 data=journal' 'ext4 data=journal'; do
 	expect_equal "$(sha256sum <"$dirty")" "$sum" 'the source after info and map'
 done
 
+say 'the primary superblock is gone as well'
+cp --sparse=always "$dirty" "$TMP/headless.img"
+dd if=/dev/zero of="$TMP/headless.img" bs=1024 seek=1 count=1 conv=notrunc \
+	status=none
+expect_status 1 "$RAWMAP" mount -r -i /disk "$TMP/headless.img" "$MNT"
+expect_text "$TMP/err" 'sb=8193'
+mount_rawmap -o ro,sb=8193 -i /disk -i /old "$TMP/headless.img" "$MNT"
+expect_same_bytes "$TMP/disk.want" "$MNT/disk"
+expect_same_bytes "$TMP/old.want" "$MNT/old"
+unmount_rawmap
+expect_status 1 "$RAWMAP" info -o sb=8193,norecovery "$TMP/headless.img" /disk
+
 say 'norecovery shows what lies on the disk'
 mount_rawmap -r -o norecovery -i /old "$dirty" "$MNT"
 expect_equal "$(stat -c %s "$MNT/old")" "$(stat -c %s "$TMP/old.want")" size
