@@ -75,17 +75,45 @@ static bool check_whole(const struct ext2_super_block *super, const char *name,
 }
 
 /*
- * One block of bitmap counts a whole group. libext2fs lets more pass, and every
- * bitmap in memory would be too short.
+ * One block of bitmap counts a whole group. libext2fs lets more pass: every
+ * bitmap in memory would be too short, and the size of an inode table, reckoned
+ * in 32 bits, could come out smaller than what is read and written there.
  */
 static bool group_fits_bitmap(const struct ext2_super_block *super)
 {
 	uint64_t bits = UINT64_C(8)
 			<< (super->s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE);
 
+	if (super->s_inodes_per_group > bits)
+		return false;
 	if (super->s_feature_ro_compat & EXT4_FEATURE_RO_COMPAT_BIGALLOC)
 		return super->s_clusters_per_group <= bits;
 	return super->s_blocks_per_group <= bits;
+}
+
+/*
+ * With blocks of 1 KiB the superblock is in block 1, and there the first group
+ * starts; else libext2fs looks for descriptors in one place and counts them as
+ * part of another. Only a host with clusters counts from 0.
+ */
+static bool first_block_possible(const struct ext2_super_block *super)
+{
+	if (super->s_feature_ro_compat & EXT4_FEATURE_RO_COMPAT_BIGALLOC)
+		return super->s_first_data_block <= 1;
+	return super->s_first_data_block == 1 ||
+	       (!super->s_first_data_block && super->s_log_block_size);
+}
+
+/* As many descriptors as the largest host has of the usual ones. */
+static bool descriptors_fit(const struct ext2_super_block *super,
+			    uint64_t groups)
+{
+	uint64_t size = super->s_feature_incompat & EXT4_FEATURE_INCOMPAT_64BIT
+				? super->s_desc_size
+				: EXT2_MIN_DESC_SIZE;
+
+	return groups < GROUPS_MAX &&
+	       groups * size < GROUPS_MAX * EXT2_MIN_DESC_SIZE_64BIT;
 }
 
 /* Is the layout one that mke2fs could have made? */
@@ -96,10 +124,11 @@ static bool numbers_possible(const struct ext2_super_block *super)
 
 	return super->s_log_block_size <=
 		       EXT2_MAX_BLOCK_LOG_SIZE - EXT2_MIN_BLOCK_LOG_SIZE &&
-	       super->s_first_data_block <= 1 &&
+	       first_block_possible(super) &&
 	       blocks > super->s_first_data_block && !(blocks >> 48) &&
 	       per_group >= 64 && !(per_group % 8) &&
-	       group_fits_bitmap(super) && blocks / per_group < GROUPS_MAX &&
+	       group_fits_bitmap(super) &&
+	       descriptors_fit(super, blocks / per_group) &&
 	       super->s_inodes_per_group;
 }
 
@@ -260,12 +289,15 @@ static const char *type_name(unsigned mode)
 	}
 }
 
-/* Files that the filesystem keeps its own books in. */
+/*
+ * Files that the filesystem keeps its own books in: the first ones at least,
+ * whatever the superblock says.
+ */
 static bool is_special(const struct ext2_super_block *super, ext2_ino_t ino)
 {
-	if (ino < EXT2_FIRST_INO(super) || ino == super->s_journal_inum ||
-	    ino == super->s_usr_quota_inum || ino == super->s_grp_quota_inum ||
-	    ino == super->s_prj_quota_inum)
+	if (ino < MAX(EXT2_FIRST_INO(super), EXT2_GOOD_OLD_FIRST_INO) ||
+	    ino == super->s_journal_inum || ino == super->s_usr_quota_inum ||
+	    ino == super->s_grp_quota_inum || ino == super->s_prj_quota_inum)
 		return true;
 	return (super->s_feature_compat & EXT4_FEATURE_COMPAT_ORPHAN_FILE) &&
 	       ino == super->s_orphan_file_inum;

@@ -13,6 +13,8 @@
  *   host.c      the open host: info, counts, doors to transaction and guard
  *   errcode.c   libext2fs' error codes
  *   lookup.c    path or <N> to inode number
+ *   dircontent.c  what a directory or a symbolic link holds
+ *   inlinedata.c  data that lies in its inode
  *   hostfile.c  open and close of a hostfile
  *   inode.c     a hostfile's inode: attributes, times, size, write-back
  *   inline.c    content that is in the inode itself
@@ -208,6 +210,33 @@ char *gate_features(const struct ext2_super_block *super);
 /* @path as in hostfile_open(). */
 bool lookup_inode(struct hostfs *fs, const char *path, ext2_ino_t *ret,
 		  GError **error);
+
+/* ---- dircontent.c ---- */
+
+/*
+ * Who is called @name in the directory @dir, whose inode is @inode? *ret is 0
+ * when nobody is. @path: as it was asked for, for sentences.
+ */
+errcode_t dir_find(struct hostfs *fs, ext2_ino_t dir,
+		   const struct ext2_inode *inode, const char *path,
+		   const char *name, ext2_ino_t *ret);
+/* The target of the symbolic link @ino; the caller frees it. */
+errcode_t link_read(struct hostfs *fs, ext2_ino_t ino, struct ext2_inode *inode,
+		    const char *path, char **ret);
+
+/* ---- inlinedata.c ---- */
+
+/*
+ * What inode @ino, which has its data in itself, holds: appended to @ret, 60
+ * bytes at least. Returns 0, -EUCLEAN, -EIO.
+ */
+int inlinedata_read(struct hostfs *fs, ext2_ino_t ino, GByteArray *ret);
+/*
+ * The same from the @size bytes of an inode as it is on disk. Returns 1, 0
+ * (nothing but the 60 bytes), -EUCLEAN.
+ */
+int inlinedata_take(const struct ext2_inode_large *inode, size_t size,
+		    GByteArray *ret);
 
 /* ---- inode.c ---- */
 

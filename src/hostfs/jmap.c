@@ -17,11 +17,13 @@
  * written ones, and forgets a failed read of an indirect block when the next one
  * can be read.
  */
-#include "hostfs_priv.h"
+#include "ext_priv.h"
 
 #include <rawmap/base/bytes.h>
 #include <rawmap/base/endian.h>
 #include <rawmap/jbd/journal.h>
+
+#include <ext2fs/ext3_extents.h>
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -94,11 +96,16 @@ static int take_extent(struct walk *walk, const struct ext2fs_extent *e)
 static int walk_extents(struct walk *walk, ext2_ino_t ino,
 			struct ext2_inode *inode)
 {
+	const struct ext3_extent_header *eh = (const void *)inode->i_block;
 	ext2_extent_handle_t handle;
 	struct ext2fs_extent extent;
 	int op = EXT2_EXTENT_ROOT, err = 0;
-	errcode_t code = ext2fs_extent_open2(walk->fs, ino, inode, &handle);
+	errcode_t code;
 
+	/* libext2fs goes as deep as the root says, with a block of memory each. */
+	if (ext2fs_le16_to_cpu(eh->eh_depth) > EXT_DEPTH_MAX)
+		return -EUCLEAN;
+	code = ext2fs_extent_open2(walk->fs, ino, inode, &handle);
 	if (code)
 		return errcode_to_errno(code);
 	while (!err && !(code = ext2fs_extent_get(handle, op, &extent))) {

@@ -221,6 +221,8 @@ START_TEST(a_log_that_leaves_no_filesystem_is_refused)
 		{ offsetof(struct ext2_super_block, s_log_block_size),
 		  "numbers" },
 		{ offsetof(struct ext2_super_block, s_inodes_per_group) + 3,
+		  "numbers" },
+		{ offsetof(struct ext2_super_block, s_inodes_count),
 		  "no filesystem" },
 	};
 	g_autofree uint8_t *super = NULL;
@@ -260,7 +262,7 @@ int main(void)
 	tcase_add_test(
 		tc, an_error_that_the_superblock_does_not_know_of_is_refused);
 	tcase_add_loop_test(tc, a_log_that_leaves_no_filesystem_is_refused, 0,
-			    4);
+			    5);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
