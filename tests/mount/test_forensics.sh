@@ -25,6 +25,8 @@ awk -v ewf="$("$RAWMAP" --version | grep -c EWF)" '
 (cd "$TMP/work" && PATH=$TMP/bin:$PATH bash -eux -o pipefail "$TMP/page.sh") \
 	>"$TMP/out" 2>"$TMP/err" || {
 	tail -n 20 "$TMP/out" "$TMP/err" >&2
+	mapfile -t loops < <(losetup -n -O NAME,BACK-FILE |
+		awk -v at="$TMP/" 'index($2, at) == 1 { print $1 }')
 	fail 'the page does not run'
 }
 
