@@ -41,7 +41,7 @@ static bool has_journal(const struct ext2_super_block *super)
 	return super->s_feature_compat & EXT3_FEATURE_COMPAT_HAS_JOURNAL;
 }
 
-/* What was asked for makes sense together, and on this host? */
+/* Does what was asked for make sense, together and on this host? */
 static bool check_options(const struct hostfs_options *opt, const char *name,
 			  const struct ext2_super_block *super, GError **error)
 {

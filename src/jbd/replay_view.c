@@ -4,7 +4,8 @@
  *
  * Owns nothing but a reference to the lower device: the index says which blocks
  * come from the log, and those are read there each time. No lock, no memory that
- * grows; a part of a block costs one block of it.
+ * grows; a part of a block costs one block of it, and what the log does not touch
+ * costs a look at the index.
  */
 #include "replay_priv.h"
 

@@ -290,9 +290,9 @@ static uint32_t build_pointer(struct build *b, unsigned level)
 
 		pointers[at] = build_pointer(b, level - 1);
 	}
-	/* All of them the same: a map of many leaves that are one block. */
+	/* Many the same: a map of leaves that are all one block. */
 	if (n >= 0xf8)
-		for (unsigned i = 1; i < 256; i++)
+		for (unsigned i = 1; i < 40; i++)
 			pointers[i] = pointers[0];
 	patchdev_poke(b->h->dev, pointers, b->bs, block * b->bs);
 	g_free(pointers);

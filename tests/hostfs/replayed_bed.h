@@ -73,8 +73,12 @@ static inline uint8_t *seen_file_try(struct hostfs *fs, const char *path,
 	img = image_new(hf, true);
 	*ret_len = (size_t)image_size(img);
 	bytes = g_malloc(*ret_len + 1);
-	ck_assert_int_eq(image_pread(img, bytes, *ret_len, img_off_at(0)),
-			 (ssize_t)*ret_len);
+	if (image_pread(img, bytes, *ret_len, img_off_at(0)) !=
+	    (ssize_t)*ret_len) {
+		g_clear_pointer(&bytes, g_free);
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT,
+			    "%s cannot be read", path);
+	}
 	image_free(img);
 	return bytes;
 }

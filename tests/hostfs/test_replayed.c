@@ -283,6 +283,17 @@ START_TEST(a_journal_that_cannot_be_found_is_refused)
 }
 END_TEST
 
+/* A third transaction: this superblock. The host has blocks of 1 KiB. */
+static void log_super(struct bed *bed, const struct ext2_super_block *super)
+{
+	g_autofree char *file = bed_file(bed, "super", super, 1024);
+	g_autofree char *script =
+		g_strdup_printf("journal_write -b 1 %s\n", file);
+
+	bed_log(bed, "", script);
+	bed_refresh(bed);
+}
+
 /* One field of the superblock that the log has. */
 START_TEST(a_log_that_leaves_no_filesystem_is_refused)
 {
@@ -295,16 +306,30 @@ START_TEST(a_log_that_leaves_no_filesystem_is_refused)
 	static const char *const words[] = { "'the source'",
 					     "-o norecovery shows", NULL };
 	g_autofree uint8_t *super = NULL;
-	g_autofree char *file = NULL, *script = NULL;
 	struct bed bed;
 
 	bed_init(&bed, &kinds[PLAIN]);
 	super = g_memdup2(bed_super(bed.dirty), 1024);
 	super[damages[_i]] ^= 0x7f;
-	file = bed_file(&bed, "super", super, 1024);
-	script = g_strdup_printf("journal_write -b 1 %s\n", file);
-	bed_log(&bed, "", script);
-	bed_refresh(&bed);
+	log_super(&bed, (void *)super);
+	refused_but_as_it_lies(&bed, RAWMAP_ERROR_CORRUPT, words);
+	bed_clear(&bed);
+}
+END_TEST
+
+START_TEST(a_log_with_blocks_of_another_size_is_refused)
+{
+	static const char *const words[] = { "another block size",
+					     "-o norecovery shows", NULL };
+	struct ext2_super_block super;
+	struct bed bed;
+
+	bed_init(&bed, &kinds[PLAIN]);
+	super = *bed_super(bed.dirty);
+	super.s_log_block_size = super.s_log_cluster_size = 1;
+	super.s_first_data_block = 0;
+	super.s_blocks_count /= 2;
+	log_super(&bed, &super);
 	refused_but_as_it_lies(&bed, RAWMAP_ERROR_CORRUPT, words);
 	bed_clear(&bed);
 }
@@ -366,6 +391,7 @@ static void add_damages(TCase *tc)
 			    G_N_ELEMENTS(kinds));
 	tcase_add_loop_test(tc, a_log_that_leaves_no_filesystem_is_refused, 0,
 			    4);
+	tcase_add_test(tc, a_log_with_blocks_of_another_size_is_refused);
 }
 
 int main(void)

@@ -27,8 +27,9 @@ static const struct hostfs_options as_it_lies = {
 #define BIG (UINT64_C(2) << 20)
 
 /*
- * An old host that is nearly full, a new one with a file that does not fit into
- * the old. Only what lies inside the old one is in the log, its size included.
+ * An old host that is nearly full, and a new one with a file that does not fit
+ * into the old. In the log is what lies inside the old one, its size included, and
+ * some blocks behind its end.
  */
 static struct hostimg *make_grown(const char *mkfs)
 {
@@ -40,10 +41,11 @@ static struct hostimg *make_grown(const char *mkfs)
 		.img = img,
 		.bs = BS,
 		.open = "",
-		.end = OLD / BS,
+		.end = OLD / BS + 64,
 		.with_super = true,
 	};
 	g_autofree uint8_t *before = NULL, *after = NULL, *old = NULL;
+	g_autoptr(GArray) journal = NULL;
 
 	hostimg_put(img, "filler", 1, filler.len, &filler, 1);
 	old = hostimg_bytes(img, &d.size);
@@ -54,6 +56,8 @@ static struct hostimg *make_grown(const char *mkfs)
 	hostimg_put(img, "big", 2, BIG, &big, 1);
 	after = hostimg_bytes(img, &d.size);
 	ck_assert_uint_eq(d.size, NEW);
+	journal = hostimg_extents(img, "<8>");
+	d.journal = journal;
 	d.before = before;
 	d.after = after;
 	difflog_write(&d);

@@ -82,8 +82,8 @@ const struct badhost_kind badhost_kinds[] = {
 };
 const unsigned badhost_n = G_N_ELEMENTS(badhost_kinds);
 
-/* Inodes of interest: root, resize, journal, and those of the essay. */
-static const uint32_t inodes[] = { 2, 7, 8, 12, 13, 14, 15 };
+/* Inodes of interest: root, resize, journal, those of the essay, orphan file. */
+static const uint32_t inodes[] = { 2, 7, 8, 12, 13, 14, 15, 16 };
 
 /* Blocks of the log that are damaged, its superblock apart. */
 #define LOG_BLOCKS 8
@@ -198,6 +198,9 @@ static void find_files(struct badhost *b, struct hostimg *img)
 		   hostimg_tree_blocks(img, "/disk.img"), 0, UINT64_MAX);
 	if (!b->kind->journal)
 		return;
+	if (b->kind->dirty && b->kind->extents)
+		add_blocks(b, BADHOST_DIR, 16, hostimg_extents(img, "<16>"), 0,
+			   1);
 	add_blocks(b, BADHOST_JSUPER, 8, hostimg_extents(img, "<8>"), 0, 1);
 	add_blocks(b, BADHOST_LOG, 8, hostimg_extents(img, "<8>"), 1,
 		   LOG_BLOCKS);
@@ -218,21 +221,31 @@ static void refresh(struct badhost *b, struct hostimg *img)
 
 /*
  * Two transactions whose copies are what is there already: the bitmap and the
- * inode table; of the first one, one block is revoked by the second.
+ * inode table; of the first one, one block is revoked by the second. ext4 gets
+ * an orphan file, behind the other inodes, that may have entries, as after
+ * every mount.
  */
 static void make_dirty(struct badhost *b, struct hostimg *img)
 {
-	const struct ext2_group_desc *d = desc_of(b, 0);
-	uint64_t blocks[2] = { d->bg_block_bitmap, d->bg_inode_table };
+	const struct ext2_group_desc *d;
+	uint64_t blocks[2];
 	g_autofree char *path =
 		g_build_filename(hostimg_dir(img), "copies", NULL);
 	g_autoptr(GByteArray) copies = g_byte_array_new();
 
+	d = desc_of(b, 0);
+	blocks[0] = d->bg_block_bitmap;
+	blocks[1] = d->bg_inode_table;
 	for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++)
 		g_byte_array_append(copies, at_byte(b, blocks[i] << b->bits),
 				    1u << b->bits);
 	g_assert(g_file_set_contents(path, (const char *)copies->data,
 				     (gssize)copies->len, NULL));
+	if (b->kind->extents) {
+		hostimg_tune(img, "-O orphan_file");
+		hostimg_edit(img, "feature orphan_present\n");
+		refresh(b, img);
+	}
 	hostimg_edit(img,
 		     "journal_open %s\n"
 		     "journal_write -b %lu,%lu %s\n"
@@ -271,6 +284,11 @@ struct badhost *badhost_new(unsigned kind)
 	g_assert(b->extents->len == BADHOST_COMB);
 	find_fixed(b);
 	find_files(b, img);
+	/* What the numbers above are worth. */
+	g_assert(b->disk_len ==
+		 ((const struct ext2_inode *)(const void *)at_byte(
+			  b, badhost_inode_pos(b, BADHOST_DISK)))
+			 ->i_size);
 	hostimg_free(img);
 	g_unsetenv("E2FSPROGS_FAKE_TIME");
 	return b;

@@ -27,7 +27,7 @@ enum badhost_what {
 	BADHOST_DESC, /* one group's descriptor */
 	BADHOST_BITMAP,
 	BADHOST_INODE,
-	BADHOST_DIR,  /* a block of a directory, or of a link */
+	BADHOST_DIR,  /* a block of a directory, a link, the orphan file */
 	BADHOST_TREE, /* a block of the map of /disk.img */
 	BADHOST_JSUPER,
 	BADHOST_LOG,
