@@ -10,6 +10,8 @@
  */
 #include "ext_priv.h"
 
+#include <rawmap/base/bytes.h>
+
 #include <ext2fs/ext3_extents.h>
 
 #include <errno.h>
@@ -188,13 +190,37 @@ void extnode_build(const struct extnode *node, void *raw, size_t size)
 	}
 }
 
-/* Nothing may point at what is not the file's. */
-static const char *check_targets(struct hostfs *fs, const struct extnode *node)
+static uint64_t target_len(const struct extnode *node, const struct extent *e)
 {
+	return node->depth ? 1 : e->len;
+}
+
+/* One question for all of a node's targets, with what lies between them. */
+static bool is_hull_free(struct hostfs *fs, const struct extnode *node)
+{
+	uint64_t first = UINT64_MAX, end = 0;
+
 	for (unsigned i = 0; i < node->entries->len; i++) {
 		const struct extent *e = extnode_at(node->entries, i);
 
-		if (hostfs_owns(fs, e->phys, node->depth ? 1 : e->len))
+		first = u64_min(first, e->phys.v);
+		end = u64_max(end, e->phys.v + target_len(node, e));
+	}
+	return first < end && !hostfs_owns(fs, pblk_at(first), end - first);
+}
+
+/*
+ * Nothing may point at what is not the file's. Most nodes point into one
+ * stretch of data, so that a map of a million extents needs no million searches.
+ */
+static const char *check_targets(struct hostfs *fs, const struct extnode *node)
+{
+	if (is_hull_free(fs, node))
+		return NULL;
+	for (unsigned i = 0; i < node->entries->len; i++) {
+		const struct extent *e = extnode_at(node->entries, i);
+
+		if (hostfs_owns(fs, e->phys, target_len(node, e)))
 			return "an extent into the filesystem's own blocks";
 	}
 	return NULL;

@@ -155,6 +155,8 @@ struct hostfile {
 		uint64_t first;
 		unsigned n; /* tree blocks read at once, from first on */
 		uint8_t *blocks;
+		struct extnode *index; /* the last one above leaves, or NULL */
+		uint64_t low, high;    /* what it is responsible for */
 	} ahead;	   /* guarded; of extload.c, empty between loads */
 	bool corrupt_said; /* guarded */
 };
