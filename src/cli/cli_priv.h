@@ -47,12 +47,6 @@ bool exposed_ask(const char *path, unsigned long request, void *arg,
 /* What was printed has reached standard output; else false with a sentence. */
 bool output_finish(GError **error);
 
-/* Where the host lies and how it is read, for the entries of command_parse(). */
-#define LOOK_OPTIONS                                                           \
-	"direct=auto|on|off, offset=BYTES, partition=N|auto, journal=DEVICE, " \
-	"norecovery, sb=BLOCK, blocksize=BYTES, deleted, unwritten=raw, "      \
-	"on-error=zero, ddrescue=FILE"
-
 /*
  * Open a source that is only looked at: a shared lock, and nothing is written.
  * @options: what each -o said, NULL for none. False with a sentence.

@@ -114,18 +114,19 @@ int cmd_map(const struct command *self, int argc, char **argv)
 	g_auto(GStrv) options = NULL;
 	struct question q;
 	GError *error = NULL;
+	g_autofree char *takes = mountopts_describe(MOUNTOPTS_LOOKING);
 	bool done;
 	const GOptionEntry entries[] = {
 		{ "format", 0, 0, G_OPTION_ARG_STRING, &format,
-		  "table (blocks, for people), json, qemu, dfxml, dm or svg",
-		  "FORMAT" },
+		  "How to print it; table, the default, is for people",
+		  "table|json|qemu|dfxml|dm|svg" },
 		{ "at", 0, 0, G_OPTION_ARG_STRING, &at,
 		  "Say where this byte of the image lies", "BYTE" },
 		{ "device-block", 0, 0, G_OPTION_ARG_STRING, &device_block,
 		  "Say what of the image lies in this block of the filesystem",
 		  "N" },
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &options,
-		  LOOK_OPTIONS, "OPTS" },
+		  takes, "OPTS" },
 		G_OPTION_ENTRY_NULL
 	};
 

@@ -56,6 +56,7 @@ static void make_absolute(struct arguments *a, char **operands)
 static bool parse(struct arguments *a, const struct command *self, int argc,
 		  char **argv, bool *ret_done, GError **error)
 {
+	g_autofree char *takes = mountopts_describe(MOUNTOPTS_MOUNT);
 	const GOptionEntry entries[] = {
 		{ "image", 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &a->images,
 		  "Show this file of SOURCE: an absolute path inside it, or "
@@ -64,13 +65,7 @@ static bool parse(struct arguments *a, const struct command *self, int argc,
 		{ "read-only", 'r', 0, G_OPTION_ARG_NONE, &a->readonly,
 		  "Write nothing, neither images nor SOURCE", NULL },
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &a->options,
-		  "image=PATH, ro, rw, commit=SECONDS, sync, discard, "
-		  "cache=SIZE, direct=auto|on|off, engine=auto|uring|threads, "
-		  "io_uring, threads=N, offset=BYTES, partition=N|auto, "
-		  "journal=DEVICE, norecovery, sb=BLOCK, blocksize=BYTES, "
-		  "deleted, unwritten=raw, on-error=zero, ddrescue=FILE, "
-		  "cow=FILE, audit=FILE, and what libfuse knows",
-		  "OPTS" },
+		  takes, "OPTS" },
 		{ "foreground", 'f', 0, G_OPTION_ARG_NONE, &a->foreground,
 		  "Stay in the foreground", NULL },
 		{ "debug", 'd', 0, G_OPTION_ARG_NONE, &a->debug,

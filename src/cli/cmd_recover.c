@@ -154,12 +154,12 @@ int cmd_recover(const struct command *self, int argc, char **argv)
 	GError *error = NULL;
 	gboolean dry_run = FALSE;
 	bool done;
+	g_autofree char *takes = mountopts_describe(MOUNTOPTS_PLACE);
 	const GOptionEntry entries[] = {
 		{ "dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
 		  "Only say what there is to recover; write nothing", NULL },
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &options,
-		  "direct=auto|on|off, offset=BYTES, partition=N|auto",
-		  "OPTS" },
+		  takes, "OPTS" },
 		G_OPTION_ENTRY_NULL
 	};
 

@@ -22,7 +22,7 @@ static const struct command commands[] = {
 	{ "recover", "SOURCE",
 	  "Apply the journal of the filesystem on SOURCE, nothing else",
 	  cmd_recover },
-	{ "advise", "WHAT FILE [OFFSET [LENGTH]]",
+	{ "advise", "populate|drop|pin|unpin FILE [OFFSET [LENGTH]]",
 	  "Read, keep or forget where the blocks of a mounted image lie",
 	  cmd_advise },
 	{ "stats", "FILE", "Print the counters of a mounted image", cmd_stats },

@@ -17,34 +17,34 @@
 #define DEFAULT_CACHE	(UINT64_C(32) << 20)
 #define DEFAULT_THREADS 16
 
+/* What stands behind the "=", as the help shows it; NULL: nothing. */
 static const struct {
-	const char *name;
-	bool value;
+	const char *name, *value;
 } own_options[] = {
-	[OPT_IMAGE] = { "image", true },
-	[OPT_RO] = { "ro", false },
-	[OPT_RW] = { "rw", false },
-	[OPT_COMMIT] = { "commit", true },
-	[OPT_SYNC] = { "sync", false },
-	[OPT_DISCARD] = { "discard", false },
-	[OPT_CACHE] = { "cache", true },
-	[OPT_DIRECT] = { "direct", true },
-	[OPT_ENGINE] = { "engine", true },
-	[OPT_IO_URING] = { "io_uring", false },
-	[OPT_THREADS] = { "threads", true },
-	[OPT_MAX_READ] = { "max_read", true },
-	[OPT_OFFSET] = { "offset", true },
-	[OPT_PARTITION] = { "partition", true },
-	[OPT_JOURNAL] = { "journal", true },
-	[OPT_NORECOVERY] = { "norecovery", false },
-	[OPT_SB] = { "sb", true },
-	[OPT_BLOCKSIZE] = { "blocksize", true },
-	[OPT_DELETED] = { "deleted", false },
-	[OPT_UNWRITTEN] = { "unwritten", true },
-	[OPT_ON_ERROR] = { "on-error", true },
-	[OPT_DDRESCUE] = { "ddrescue", true },
-	[OPT_COW] = { "cow", true },
-	[OPT_AUDIT] = { "audit", true },
+	[OPT_IMAGE] = { "image", "PATH" },
+	[OPT_RO] = { "ro", NULL },
+	[OPT_RW] = { "rw", NULL },
+	[OPT_COMMIT] = { "commit", "SECONDS" },
+	[OPT_SYNC] = { "sync", NULL },
+	[OPT_DISCARD] = { "discard", NULL },
+	[OPT_CACHE] = { "cache", "SIZE" },
+	[OPT_DIRECT] = { "direct", "auto|on|off" },
+	[OPT_ENGINE] = { "engine", "auto|uring|threads" },
+	[OPT_IO_URING] = { "io_uring", NULL },
+	[OPT_THREADS] = { "threads", "N" },
+	[OPT_MAX_READ] = { "max_read", "BYTES" },
+	[OPT_OFFSET] = { "offset", "BYTES" },
+	[OPT_PARTITION] = { "partition", "N|auto" },
+	[OPT_JOURNAL] = { "journal", "DEVICE" },
+	[OPT_NORECOVERY] = { "norecovery", NULL },
+	[OPT_SB] = { "sb", "BLOCK" },
+	[OPT_BLOCKSIZE] = { "blocksize", "BYTES" },
+	[OPT_DELETED] = { "deleted", NULL },
+	[OPT_UNWRITTEN] = { "unwritten", "raw" },
+	[OPT_ON_ERROR] = { "on-error", "zero" },
+	[OPT_DDRESCUE] = { "ddrescue", "FILE" },
+	[OPT_COW] = { "cow", "FILE" },
+	[OPT_AUDIT] = { "audit", "FILE" },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(own_options) == OPT_FUSE);
 
@@ -57,6 +57,11 @@ char *option_text(enum own opt)
 {
 	return g_strconcat(own_options[opt].name,
 			   own_options[opt].value ? "=" : NULL, NULL);
+}
+
+const char *option_value(enum own opt)
+{
+	return own_options[opt].value;
 }
 
 bool option_usage(GError **error, const char *fmt, ...)

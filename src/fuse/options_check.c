@@ -50,6 +50,10 @@ static const enum own of_source[] = {
 	OPT_DELETED, OPT_UNWRITTEN,  OPT_ON_ERROR, OPT_DDRESCUE,
 };
 
+/* Some of what libfuse takes, for the help. */
+static const char of_libfuse[] =
+	", allow_other, allow_root, auto_unmount, fsname=NAME";
+
 static void say_nothing(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	(void)level;
@@ -208,4 +212,34 @@ bool mountopts_check_place(const struct mountopts *o, GError **error)
 {
 	return check_only(o, of_place, G_N_ELEMENTS(of_place), error) &&
 	       check_source(o, error);
+}
+
+static void describe(GString *text, enum own opt)
+{
+	const char *value = option_value(opt);
+
+	g_string_append_printf(text, "%s%s%s%s", text->len ? ", " : "",
+			       option_name(opt), value ? "=" : "",
+			       value ? value : "");
+}
+
+char *mountopts_describe(enum mountopts_use use)
+{
+	GString *text = g_string_new(NULL);
+
+	switch (use) {
+	case MOUNTOPTS_PLACE:
+		for (guint i = 0; i < G_N_ELEMENTS(of_place); i++)
+			describe(text, of_place[i]);
+		break;
+	case MOUNTOPTS_LOOKING:
+		for (guint i = 0; i < G_N_ELEMENTS(of_source); i++)
+			describe(text, of_source[i]);
+		break;
+	case MOUNTOPTS_MOUNT:
+		for (unsigned opt = 0; opt < OPT_FUSE; opt++)
+			describe(text, (enum own)opt);
+		g_string_append(text, of_libfuse);
+	}
+	return g_string_free(text, FALSE);
 }

@@ -41,6 +41,8 @@ G_STATIC_ASSERT(OPT_FUSE <= 32); /* mountopts.seen */
 const char *option_name(enum own opt);
 /* As it is written, with a "=" where a value follows; the caller frees. */
 char *option_text(enum own opt);
+/* What the help has behind the "="; NULL: the option takes no value. */
+const char *option_value(enum own opt);
 
 static inline bool option_seen(const struct mountopts *o, enum own opt)
 {

@@ -61,6 +61,19 @@ bool mountopts_check_looking(struct mountopts *o, GError **error);
 /* And for one that is only to be told where the host lies. */
 bool mountopts_check_place(const struct mountopts *o, GError **error);
 
+/* What a command needs the options for. */
+enum mountopts_use {
+	MOUNTOPTS_PLACE,   /* as mountopts_check_place() */
+	MOUNTOPTS_LOOKING, /* as mountopts_check_looking() */
+	MOUNTOPTS_MOUNT	   /* all of them */
+};
+
+/*
+ * The options for a help text: "direct=auto|on|off, offset=BYTES, ...". What is
+ * to be chosen is in lower case, what is to be filled in upper. The caller frees.
+ */
+char *mountopts_describe(enum mountopts_use use);
+
 /* Is @option, as it stands here, among those for libfuse? */
 bool mountopts_has_fuse(const struct mountopts *o, const char *option);
 
