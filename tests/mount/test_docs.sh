@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# --help, the man page and the completion know the same commands and options,
-# the program takes every mount option they name, and the man page renders.
+# --help, the man pages and the completion know the same commands and options,
+# the program takes every mount option they name, and the man pages render.
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-man=$top/docs/rawmap.1.scd
+man=$top/docs/man
 # shellcheck source=contrib/completion/rawmap.bash
 source "$top/contrib/completion/rawmap.bash"
 
@@ -19,13 +19,14 @@ compopt()
 }
 
 commands=$("$RAWMAP" --help |
-	sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | sort)
+	sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | grep -vx help)
 
 # What completion offers behind the words, the last of which is being typed.
 offered()
 {
-	COMP_WORDS=(rawmap "$@")
-	COMP_CWORD=$#
+	COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
+	COMP_LINE="$RAWMAP $*"
+	COMP_POINT=${#COMP_LINE}
 	_rawmap
 	printf '%s\n' "${COMPREPLY[@]}" | sort
 }
@@ -38,36 +39,52 @@ helped()
 		grep -vxe -h -e --help | sort
 }
 
-# The same of the command's section in the man page.
+# The same of the command's page.
 described()
 {
-	sed -n "/^## $1\$/,/^#/p" "$man" | grep -E '^\*-' |
+	grep -E '^\*-' "$man/rawmap-$1.1.scd" |
 		grep -Eo -- '\*--?[a-z-]+\*' | tr -d '*' | sort
 }
 
 # The mount options of the man page, as name or name=.
 mount_options()
 {
-	sed -n '/^# OPTIONS OF MOUNT$/,/^# OWN/p' "$man" |
-		grep -Eo '^\*[a-z_-]+=?[a-z]*\*' | sed 's/=[a-z]*/=/' | tr -d '*' | sort
+	sed -n '/^# OPTIONS OF MOUNT$/,/^# OWN/p' "$man/rawmap-mount.1.scd" |
+		grep -Eo '^\*[a-z_-]+=?[a-z]*\*' | sed 's/=[a-z]*/=/' | tr -d '*' |
+		sort -u
 }
 
 test_commands()
 {
 	[ -n "$commands" ] || fail 'the help names no command'
-	expect_equal "$(sed -n 's/^## //p' "$man" | sort)" "$commands" \
-		"the man page's commands"
-	expect_equal "$(offered '' | grep -v '^-')" "$commands" \
-		"the completion's commands"
-	expect_equal "$(offered help '')" "$(grep -vx help <<<"$commands")" \
-		'what completion offers behind help'
+	expect_equal "$(sed -En 's/^[|:] +\*rawmap-([a-z]*)\*\(1\)$/\1/p;
+		s/^\|\[ \*rawmap-([a-z]*)\*\(1\)$/\1/p' "$man/rawmap.1.scd" | sort)" \
+		"$(sort <<<"$commands")" "the commands of rawmap(1)"
+	expect_equal "$(cd "$man" && ls rawmap-*.1.scd |
+		sed 's/rawmap-\(.*\)\.1\.scd/\1/' | sort)" \
+		"$(sort <<<"$commands")" 'the pages of commands'
+	expect_equal "$(offered '' | grep -v '^-' | grep -vx help)" \
+		"$(sort <<<"$commands")" "the completion's commands"
+}
+
+# What a page's synopsis says, with and without the marks of scdoc.
+test_synopses()
+{
+	local command page
+	for command in $commands; do
+		page=$(sed -n '/^# SYNOPSIS/,/^# DESC/p' \
+			"$man/rawmap-$command.1.scd" | tr -d '*_')
+		for option in $(helped "$command" | grep -x -- '-.'); do
+			grep -q -- "\[$option\|| $option" <<<"$page" ||
+				fail "rawmap-$command(1): no $option in the synopsis"
+		done
+	done
 }
 
 test_options()
 {
 	local command
 	for command in $commands; do
-		[ "$command" != help ] || continue
 		expect_equal "$(described "$command")" "$(helped "$command")" \
 			"the man page's options of $command"
 		expect_equal "$(offered "$command" - | grep -vxe -h -e --help)" \
@@ -107,30 +124,61 @@ test_mount_options()
 	done
 }
 
-test_completed_lists()
+# expect_offered WANTED WORDS...: bash is given what follows the last "=".
+expect_offered()
+{
+	local wanted=$1
+	shift
+	offered "$@" | grep -qxF -- "$wanted" ||
+		fail "completion of '$*' does not offer '$wanted' but: \
+$(offered "$@" | tr '\n' ' ')"
+}
+
+test_completed_values()
 {
 	local value
-	for value in $(offered map --format ''); do
+	for value in table json qemu dfxml dm svg; do
+		expect_offered "$value" map --format ''
+		expect_offered "$value" map --format=
 		expect_status 1 "$RAWMAP" map --format "$value" "$TMP/none" /x
 	done
-	for value in auto on off; do
-		offered mount -o 'ro,dir' | grep -qx "ro,direct=$value" ||
-			fail "completion behind a comma: no direct=$value"
-	done
+	expect_offered ro,direct=auto mount -o ro,dir
+	expect_offered on mount -o ro,direct=o
+	expect_offered populate advise p
+	touch "$TMP/changes"
+	expect_offered "$TMP/changes" mount -o "ro,cow=$TMP/chan"
+	expect_offered "$TMP/changes" info "$TMP/chan"
+	expect_equal "$(offered mount -i '')" '' 'completed for PATH'
 }
 
 # scdoc puts a paragraph before everything; mandoc remarks on each.
-test_man_page_renders()
+test_man_pages_render()
 {
+	local page
 	need scdoc mandoc
-	scdoc <"$man" >"$TMP/rawmap.1" || fail 'scdoc refuses the man page'
-	mandoc -Tlint -W warning "$TMP/rawmap.1" >"$TMP/lint" 2>&1
-	expect_equal "$(grep -v 'skipping paragraph macro' "$TMP/lint")" '' \
-		'what mandoc says of the man page'
+	for page in "$man"/*.scd; do
+		scdoc <"$page" >"$TMP/page" || fail "scdoc refuses $page"
+		mandoc -Tlint -W warning "$TMP/page" >"$TMP/lint" 2>&1
+		expect_equal "$(grep -v 'skipping paragraph macro' "$TMP/lint")" '' \
+			"what mandoc says of $page"
+	done
+}
+
+# A page that is named has to be there.
+test_references()
+{
+	local name
+	for name in $(grep -hoE '\*(rawmap[a-z-]*|mount\.rawmap)\*\([0-9]\)' \
+		"$man"/*.scd | tr -d '*' | sort -u); do
+		[ -e "$man/${name%(*}.${name//[!0-9]/}.scd" ] ||
+			fail "no page $name"
+	done
 }
 
 test_commands
+test_synopses
 test_options
 test_mount_options
-test_completed_lists
-test_man_page_renders
+test_completed_values
+test_man_pages_render
+test_references
