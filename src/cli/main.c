@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,8 @@ int main(int argc, char **argv)
 	const struct command *command;
 
 	occupy_standard_streams();
+	/* A limit of file sizes is an error like others, and has a sentence. */
+	signal(SIGXFSZ, SIG_IGN);
 	g_set_prgname("rawmap");
 	if (argc < 2) {
 		print_help(stderr);

@@ -19,9 +19,13 @@
  * lost as a whole, and no flush had spoken for it. A cluster that is present is
  * overwritten in place, as on any disk. Without news a flush is one of FILE.
  *
- * Locks, outermost first: flushing (one settles the map at a time, across I/O;
- * nobody else ever waits for it), lock (the list of copies, cow_write.c), the
- * map's. Reads and writes of what is present take none.
+ * One flush at a time, and none goes the raw way: where one fails the kernel
+ * says so once a descriptor, to whoever comes first. Another one that is under
+ * way meanwhile would succeed, and speak for what is lost.
+ *
+ * Locks, outermost first: flushing (across I/O; who does not flush never waits
+ * for it), lock (the list of copies, cow_write.c), the map's. Reads and writes
+ * of what is present take none.
  */
 #include "cow_priv.h"
 
@@ -57,16 +61,11 @@ static int cow_pread(struct blkdev *dev, void *buf, size_t len, dev_off pos)
  * Where a flush failed, the kernel may have dropped what it could not write,
  * and a later flush would succeed without it.
  */
-static int flush_store(struct cow *cow)
+static int flush_store(struct cow *cow) REQUIRES(cow->flushing)
 {
-	int err = g_atomic_int_get(&cow->failed);
-
-	if (!err) {
-		err = blkdev_flush(cow->store);
-		if (err)
-			g_atomic_int_set(&cow->failed, err);
-	}
-	return err;
+	if (!cow->failed)
+		cow->failed = blkdev_flush(cow->store);
+	return cow->failed;
 }
 
 static int settle(struct cow *cow) REQUIRES(cow->flushing)
@@ -90,8 +89,6 @@ static int cow_flush(struct blkdev *dev)
 	struct cow *cow = cow_of(dev);
 	int err;
 
-	if (cow_map_settled(&cow->map))
-		return flush_store(cow);
 	mutex_lock(&cow->flushing);
 	err = settle(cow);
 	mutex_unlock(&cow->flushing);
@@ -109,9 +106,7 @@ static bool cow_raw(struct blkdev *dev, enum blkdev_io io, const void *buf,
 	bool present;
 
 	if (io == BLKDEV_FLUSH)
-		return cow_map_settled(&cow->map) &&
-		       !g_atomic_int_get(&cow->failed) &&
-		       blkdev_raw(cow->store, io, buf, len, pos, ret);
+		return false;
 	if (cow_span(cow, pos, len, &present) < len)
 		return false;
 	if (present)
@@ -234,9 +229,9 @@ static bool make_header(struct blkdev *lower, struct blkdev *store,
 	return false;
 }
 
-struct blkdev *cow_new(struct blkdev *lower, struct blkdev *store,
-		       const struct cow_names *names, bool fresh,
-		       GError **error)
+struct blkdev *cow_new(struct blkdev *lower, struct blkdev *witness,
+		       struct blkdev *store, const struct cow_names *names,
+		       bool fresh, GError **error)
 {
 	uint64_t size = blkdev_geometry(lower)->size, created;
 	struct cow_layout at;
@@ -244,7 +239,7 @@ struct blkdev *cow_new(struct blkdev *lower, struct blkdev *store,
 	struct cow *cow;
 
 	g_assert(!blkdev_geometry(store)->readonly);
-	cow_sample_take(lower, &sample);
+	cow_sample_take(witness ? witness : lower, &sample);
 	if (fresh && !make_header(lower, store, &sample, names, error))
 		return NULL;
 	if (!cow_header_read(store, size, &sample, names, &at, &created, error))

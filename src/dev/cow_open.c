@@ -165,8 +165,9 @@ static bool make_empty(const struct opening *o, int fd, GError **error)
 	if (err == EFBIG)
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_IO,
 			    "the filesystem of '%s' cannot hold a file of "
-			    "%" G_GUINT64_FORMAT " bytes, even a sparse one; "
-			    "name one on another",
+			    "%" G_GUINT64_FORMAT
+			    " bytes, even a sparse one, or "
+			    "the limit of file sizes (ulimit -f) forbids it",
 			    o->names.file, o->at.store);
 	else
 		report(o, "make", err, error);
@@ -216,7 +217,7 @@ static bool is_half_made(const struct opening *o, struct blkdev *store)
 }
 
 static struct blkdev *open_prepared(struct opening *o, struct blkdev *lower,
-				    GError **error)
+				    struct blkdev *witness, GError **error)
 {
 	struct filedev_options opt = { .lock = true };
 	g_autoptr(blkdev) store = filedev_open(o->names.file, &opt, error);
@@ -226,15 +227,16 @@ static struct blkdev *open_prepared(struct opening *o, struct blkdev *lower,
 	if (!store)
 		return NULL;
 	fresh = is_half_made(o, store);
-	dev = cow_new(lower, store, &o->names, fresh, error);
+	dev = cow_new(lower, witness, store, &o->names, fresh, error);
 	/* Somebody else may have been quicker, and filled it. */
 	if (!dev && fresh && o->created)
 		unlink(o->names.file);
 	return dev;
 }
 
-struct blkdev *cow_open(struct blkdev *lower, const char *path,
-			const char *source_name, GError **error)
+struct blkdev *cow_open(struct blkdev *lower, struct blkdev *witness,
+			const char *path, const char *source_name,
+			GError **error)
 {
 	struct opening o = { .names = { path, source_name } };
 
@@ -244,5 +246,7 @@ struct blkdev *cow_open(struct blkdev *lower, const char *path,
 			    source_name);
 		return NULL;
 	}
-	return prepare(&o, error) ? open_prepared(&o, lower, error) : NULL;
+	if (!prepare(&o, error))
+		return NULL;
+	return open_prepared(&o, lower, witness, error);
 }

@@ -122,7 +122,7 @@ struct cow {
 	uint64_t created;
 	struct cow_map map; /* has its own lock, innermost */
 	struct mutex flushing;
-	gint failed; /* atomic: 0, or -errno of a flush of FILE */
+	int failed; /* guarded by flushing: 0, or -errno of a flush of FILE */
 	struct mutex lock;
 	struct cond over;
 	struct cow_copy *copies; /* guarded by lock */

@@ -45,6 +45,15 @@ static void refuse_logical(const char *path, GError **error)
 /* Of what the library looks at without asking whether it is there. */
 #define NAME_MIN 6
 
+/* The largest that ewfacquire makes: 32768 sectors of 4096 bytes. */
+#define CHUNK_MAX (UINT64_C(128) << 20)
+/*
+ * How many chunks an image may say it has: libewf takes 8 bytes for each. One
+ * that is cut off has fewer, but not that much fewer.
+ */
+#define CHUNKS_ANY     (UINT64_C(1) << 25)
+#define CHUNKS_FOR_ONE 1024
+
 /* Not canonical: what .. means is up to symbolic links. */
 static char *absolute_name(const char *path)
 {
@@ -97,18 +106,15 @@ static bool hold_segments(struct ewf *e, char **names, GError **error)
 	return true;
 }
 
-/* *ret_chunks: of the image, as far as it goes. False: a file is missing. */
-static bool walk_segments(struct ewf *e, char **names, uint64_t *ret_chunks,
-			  GError **error)
+/* Adds to  what the image says, as far as it goes. False: a file is missing. */
+static bool walk_segments(struct ewf *e, char **names,
+			  struct ewf_claims *claims, GError **error)
 {
 	unsigned n = e->held->len, i = 0;
 	enum ewf_end end;
-	uint64_t chunks;
 
-	*ret_chunks = 0;
 	do {
-		end = ewf_walk(e->held->pdata[i++], &chunks);
-		*ret_chunks += chunks;
+		end = ewf_walk(e->held->pdata[i++], claims);
 	} while (end == EWF_END_NEXT && i < n);
 	if (end == EWF_END_NEXT) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_NOT_FOUND,
@@ -120,6 +126,21 @@ static bool walk_segments(struct ewf *e, char **names, uint64_t *ret_chunks,
 	e->details.segments = i;
 	e->details.complete = end == EWF_END_DONE;
 	return true;
+}
+
+/* Is it worth the memory that the library would take for it? */
+static bool check_claims(const struct ewf_claims *c, const char *path,
+			 GError **error)
+{
+	if (!c->any && c->chunk <= CHUNK_MAX &&
+	    c->wanted <= CHUNKS_ANY + c->backed * CHUNKS_FOR_ONE)
+		return true;
+	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT,
+		    "'%s' says that it has %" PRIu64 " chunks of %" PRIu64
+		    " bytes, and its tables that they know %" PRIu64
+		    ": that makes no sense, and would take all memory",
+		    path, c->wanted, c->chunk, c->backed);
+	return false;
 }
 
 static bool fail(const char *path, libewf_error_t **why, GError **error)
@@ -235,17 +256,18 @@ static bool check_chunks(struct ewf *e, uint64_t chunks, char **names,
 /* Nothing is known of the second format but what libewf says. */
 static bool settle(struct ewf *e, bool second, char **names, GError **error)
 {
-	uint64_t chunks = 0;
+	struct ewf_claims claims = { .chunks = 0 };
 
 	e->details.segments = e->held->len;
 	e->details.complete = true;
-	if (!second && !walk_segments(e, names, &chunks, error))
+	if (!second && (!walk_segments(e, names, &claims, error) ||
+			!check_claims(&claims, names[0], error)))
 		return false;
 	if (!open_handle(e, names, error) || !is_disk(e, names[0], error) ||
 	    !measure(e, names[0], error))
 		return false;
 	e->end = e->dev.geo.size;
-	return second || check_chunks(e, chunks, names, error);
+	return second || check_chunks(e, claims.chunks, names, error);
 }
 
 static struct blkdev *open_image(const char *path, const struct ewf_head *head,

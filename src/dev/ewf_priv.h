@@ -27,11 +27,20 @@ enum ewf_end {
 	EWF_END_CUT,  /* neither is said: cut off, or damaged on the way */
 };
 
+/* What the sections say there is, before the library takes their word for it. */
+struct ewf_claims {
+	uint64_t chunks; /* that the tables know */
+	uint64_t backed; /* entries of tables that are really there */
+	uint64_t wanted; /* chunks that the image says it has */
+	uint64_t chunk;	 /* bytes of one, the same */
+	bool any;	 /* it can be any number of them for all that is said */
+};
+
 /*
- * Follow the sections of a file of the first format. Returns where that leads;
- * *ret_chunks: how many chunks the tables before that know.
+ * Follow the sections of a file of the first format. Returns where that leads,
+ * and adds to @claims what stands before that.
  */
-enum ewf_end ewf_walk(struct blkdev *segment, uint64_t *ret_chunks);
+enum ewf_end ewf_walk(struct blkdev *segment, struct ewf_claims *claims);
 
 #ifdef HAVE_LIBEWF
 

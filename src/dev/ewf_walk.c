@@ -8,7 +8,12 @@
  * are read, with fitting checksums, where others belong. So who opens an image
  * has to know that every file leads to its end, and how many chunks there are.
  *
+ * It also takes memory for as many chunks as the image says there are, or for as
+ * many as a table says where the image does not, and of the size that is said,
+ * before it looks at any. So that is looked at first.
+ *
  *   section   what it means here
+ *   volume    how many chunks, and how large; older programs call it disk
  *   table     knows chunks, if all of it is there; how many is the first number
  *   next      the end of the file; another one follows
  *   done      the end of the image
@@ -16,6 +21,7 @@
  */
 #include "ewf_priv.h"
 
+#include <rawmap/base/bytes.h>
 #include <rawmap/base/endian.h>
 
 #include <stddef.h>
@@ -38,6 +44,19 @@ struct section {
 };
 _Static_assert(offsetof(struct section, checksum) == 72, "as on disk");
 #define SECTION_SIZE 76 /* without what C adds */
+
+struct volume { /* how it begins */
+	uint8_t medium[4];
+	le32 chunks;
+	le32 chunk_sectors, sector; /* sectors, bytes */
+};
+_Static_assert(sizeof(struct volume) == 16, "as on disk");
+
+struct table { /* how it begins; the entries follow, 4 bytes each */
+	le32 entries;
+	uint8_t more[20];
+};
+_Static_assert(sizeof(struct table) == 24, "as on disk");
 
 static uint32_t adler32(const uint8_t *bytes, size_t len)
 {
@@ -64,38 +83,75 @@ static bool is_called(const struct section *s, const char *name)
 	return !strncmp(s->name, name, sizeof(s->name));
 }
 
-/* @pos: behind the section's head. */
-static bool count_chunks(struct blkdev *segment, uint64_t pos,
-			 uint64_t *ret_chunks)
+static bool read_volume(struct blkdev *segment, uint64_t pos,
+			struct ewf_claims *claims)
 {
-	le32 count;
+	struct volume v;
+	uint64_t chunk;
 
-	if (blkdev_pread(segment, &count, sizeof(count), dev_off_at(pos)))
+	if (blkdev_pread(segment, &v, sizeof(v), dev_off_at(pos)))
 		return false;
-	*ret_chunks += le32_get(count);
+	chunk = (uint64_t)le32_get(v.chunk_sectors) * le32_get(v.sector);
+	claims->wanted = u64_max(claims->wanted, le32_get(v.chunks));
+	claims->chunk = u64_max(claims->chunk, chunk);
+	claims->any = claims->any || !le32_get(v.chunks);
 	return true;
 }
 
-enum ewf_end ewf_walk(struct blkdev *segment, uint64_t *ret_chunks)
+/* Some of it may lie behind @end, where its section or the file is over. */
+static bool read_table(struct blkdev *segment, uint64_t pos, uint64_t end,
+		       bool whole, struct ewf_claims *claims)
+{
+	struct table t;
+	uint64_t entries;
+
+	if (blkdev_pread(segment, &t, sizeof(t), dev_off_at(pos)))
+		return false;
+	entries = le32_get(t.entries);
+	pos += sizeof(t);
+	claims->any = claims->any || !claims->wanted;
+	claims->backed += pos < end ? u64_min(entries, (end - pos) / 4) : 0;
+	if (whole)
+		claims->chunks += entries;
+	return true;
+}
+
+/*
+ * False: this is where it ends. The library looks at a section before it knows
+ * that the file is over behind it.
+ */
+static bool pass_by(struct blkdev *segment, uint64_t pos,
+		    const struct section *s, struct ewf_claims *claims)
 {
 	uint64_t size = blkdev_geometry(segment)->size;
+	uint64_t next = le64_get(s->next);
+	bool whole = next > pos && next <= size, there = true;
+
+	pos += SECTION_SIZE;
+	if (is_called(s, "table"))
+		there = read_table(segment, pos, whole ? next : size, whole,
+				   claims);
+	else if (is_called(s, "volume") || is_called(s, "disk"))
+		there = read_volume(segment, pos, claims);
+	return there && whole;
+}
+
+enum ewf_end ewf_walk(struct blkdev *segment, struct ewf_claims *claims)
+{
 	uint64_t pos = FIRST_SECTION;
 	struct section s;
 
-	*ret_chunks = 0;
 	for (unsigned i = 0; i < SECTIONS_MAX; i++) {
 		if (!read_section(segment, pos, &s))
-			break;
+			return EWF_END_CUT;
 		if (is_called(&s, "done"))
 			return EWF_END_DONE;
 		if (is_called(&s, "next"))
 			return EWF_END_NEXT;
-		if (le64_get(s.next) <= pos || le64_get(s.next) > size)
-			break;
-		if (is_called(&s, "table") &&
-		    !count_chunks(segment, pos + SECTION_SIZE, ret_chunks))
-			break;
+		if (!pass_by(segment, pos, &s, claims))
+			return EWF_END_CUT;
 		pos = le64_get(s.next);
 	}
+	claims->any = true;
 	return EWF_END_CUT;
 }

@@ -43,14 +43,12 @@ static bool open_bottom(struct stack *stack, const char *path,
 	return true;
 }
 
+/* @known gets what the map says. */
 static bool add_bad(struct stack *stack, const struct stack_options *opt,
-		    GError **error)
+		    struct badranges *known, GError **error)
 {
-	g_autoptr(badranges) known = NULL;
-
 	if (!opt->ddrescue && !opt->zero_on_error)
 		return true;
-	known = badranges_new(BADRANGES_MAX);
 	if (opt->ddrescue && !ddrescue_read(opt->ddrescue, known, error))
 		return false;
 	stack->bad =
@@ -141,12 +139,30 @@ static bool add_window(struct stack *stack, const char *path,
 	       check_unmounted(stack, path, opt->readonly || opt->cow, error);
 }
 
-static bool add_cow(struct stack *stack, const char *path,
-		    const struct stack_options *opt, GError **error)
+/*
+ * Where zeros stand for what cannot be read, the same without them: a disk that
+ * got worse, or of which more was rescued, is no other source.
+ */
+static struct blkdev *witness_new(const struct stack *stack,
+				  const struct badranges *known)
 {
+	g_autoptr(blkdev)
+		bad = baddev_new(stack->bottom, known, false, NULL, NULL);
+
+	return window_new(bad, stack->start, stack->length);
+}
+
+static bool add_cow(struct stack *stack, const char *path,
+		    const struct stack_options *opt,
+		    const struct badranges *known, GError **error)
+{
+	g_autoptr(blkdev) witness = NULL;
+
 	if (!opt->cow)
 		return true;
-	stack->cow = cow_open(stack->dev, opt->cow, path, error);
+	if (opt->zero_on_error)
+		witness = witness_new(stack, known);
+	stack->cow = cow_open(stack->dev, witness, opt->cow, path, error);
 	if (!stack->cow)
 		return false;
 	put_above(stack, blkdev_ref(stack->cow));
@@ -156,9 +172,13 @@ static bool add_cow(struct stack *stack, const char *path,
 bool stack_open(struct stack *ret, const char *path,
 		const struct stack_options *opt, GError **error)
 {
+	g_autoptr(badranges) known = badranges_new(BADRANGES_MAX);
+
 	*ret = (struct stack){ .dev = NULL };
-	if (open_bottom(ret, path, opt, error) && add_bad(ret, opt, error) &&
-	    add_window(ret, path, opt, error) && add_cow(ret, path, opt, error))
+	if (open_bottom(ret, path, opt, error) &&
+	    add_bad(ret, opt, known, error) &&
+	    add_window(ret, path, opt, error) &&
+	    add_cow(ret, path, opt, known, error))
 		return true;
 	stack_close(ret);
 	return false;

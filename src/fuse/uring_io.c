@@ -10,7 +10,7 @@
  *   - to end a part that has something to publish
  *   - to move what does not fit direct I/O, a write beside one of a partial
  *     sector, or one before the guard knows all that it guards
- *   - a flush with something to commit
+ *   - a flush with something to commit, or of a file of changes
  *
  * What is replied is what the synchronous calls in engine.c would say.
  */

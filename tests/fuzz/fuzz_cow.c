@@ -34,7 +34,7 @@ static struct blkdev *source_new(void)
 static struct blkdev *good_new(struct blkdev *source)
 {
 	struct blkdev *store = memdev_new(cow_store_size(SIZE), 512);
-	struct blkdev *cow = cow_new(source, store, &names, true, NULL);
+	struct blkdev *cow = cow_new(source, NULL, store, &names, true, NULL);
 
 	g_assert(cow);
 	g_assert(!blkdev_pwrite(cow, "x", 1, dev_off_at(4096)));
@@ -101,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		store = bent_new(source, data + 1, len - 1, how & 2);
 	else
 		store = any_new(data, len);
-	cow = cow_new(source, store, &names, false, &error);
+	cow = cow_new(source, NULL, store, &names, false, &error);
 	g_assert(!cow == !!error);
 	if (cow)
 		work(cow);

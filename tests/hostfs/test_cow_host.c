@@ -25,7 +25,7 @@ static void rig_open(struct rig *r, bool fresh)
 {
 	g_autoptr(GError) error = NULL;
 
-	r->cow = cow_new(r->source, r->store, &names, fresh, &error);
+	r->cow = cow_new(r->source, NULL, r->store, &names, fresh, &error);
 	ck_assert_msg(r->cow != NULL, "%s", error ? error->message : "?");
 }
 

@@ -96,6 +96,12 @@ expect_status 1 "$RAWMAP" mount -o "cow=$TMP/text" -i /disk "$source" "$MNT"
 expect_equal "$(cat "$TMP/text")" 'not a file of changes' 'the file'
 expect_status 2 "$RAWMAP" mount -o "cow=$source" -i /disk "$source" "$MNT"
 expect_status 1 "$RAWMAP" mount -o "cow=$TMP/no/such" -i /disk "$source" "$MNT"
+# The limit of file sizes, in KiB.
+# shellcheck disable=SC2016
+expect_status 1 bash -c 'ulimit -f 1000; exec "$@"' - \
+	"$RAWMAP" mount -o "cow=$TMP/large" -i /disk "$source" "$MNT"
+expect_text "$TMP/err" 'even a sparse one'
+[ ! -e "$TMP/large" ] || fail 'it left a file behind'
 untouched
 
 say 'the host as it is now is sound'

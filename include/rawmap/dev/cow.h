@@ -31,8 +31,12 @@
  * and to see that @path is not the source itself. Takes a reference to @lower
  * and, until close, an exclusive lock on @path.
  *
- * Reads up to 576 blocks of 4 KiB of @lower. A file that was made is durable,
- * and so is its name; after an error none is left that was not there before.
+ * The source is known again by up to 576 blocks of 4 KiB, read from @witness: a
+ * device with the same bytes that has an error for each that cannot be read,
+ * where @lower gives something else for them; NULL is @lower. Used here only.
+ *
+ * A file that was made is durable, and so is its name; after an error none is
+ * left that was not there before.
  *
  * Returns the device, one reference, or NULL with a sentence: USAGE (@path is
  * the source), NOT_FOUND (its folder), NOT_A_FILE, READONLY (no permission to
@@ -40,8 +44,9 @@
  * UNSUPPORTED (a later version's; source too large), FAILED (it belongs to
  * another source or state: what differs), IO.
  */
-struct blkdev *cow_open(struct blkdev *lower, const char *path,
-			const char *source_name, GError **error);
+struct blkdev *cow_open(struct blkdev *lower, struct blkdev *witness,
+			const char *path, const char *source_name,
+			GError **error);
 
 struct cow_info {
 	uint32_t cluster;  /* bytes: what is kept or not */
@@ -69,8 +74,8 @@ uint64_t cow_store_size(uint64_t size);
  * @fresh: there is nothing in it yet, and it reads as zeros; it is made first.
  * Until that is through its first 512 bytes are zeros.
  */
-struct blkdev *cow_new(struct blkdev *lower, struct blkdev *store,
-		       const struct cow_names *names, bool fresh,
-		       GError **error);
+struct blkdev *cow_new(struct blkdev *lower, struct blkdev *witness,
+		       struct blkdev *store, const struct cow_names *names,
+		       bool fresh, GError **error);
 
 #endif

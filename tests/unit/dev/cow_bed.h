@@ -92,7 +92,7 @@ static inline struct blkdev *bed_try(struct cow_bed *b, struct blkdev *store,
 				     bool fresh, GError **ret_error)
 {
 	struct blkdev *dev =
-		cow_new(b->source, store, &bed_names, fresh, ret_error);
+		cow_new(b->source, NULL, store, &bed_names, fresh, ret_error);
 
 	ck_assert(!dev == !!*ret_error);
 	return dev;

@@ -102,4 +102,21 @@ static inline char *segment_name(unsigned segment)
 	return g_strdup_printf("x.E%02u", segment);
 }
 
+static inline uint32_t adler32(const uint8_t *bytes, size_t len)
+{
+	uint32_t a = 1, b = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		a = (a + bytes[i]) % 65521;
+		b = (b + a) % 65521;
+	}
+	return b << 16 | a;
+}
+
+static inline void put_le32(uint8_t *at, uint32_t n)
+{
+	for (unsigned i = 0; i < 4; i++)
+		at[i] = (uint8_t)(n >> 8 * i);
+}
+
 #endif

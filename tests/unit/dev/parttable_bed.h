@@ -22,6 +22,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#define HAS_JOURNAL 0x4
+#define JOURNAL_DEV 0x8
+#define EXTENTS	    0x40
+
 #define MIB	  (UINT64_C(1) << 20)
 #define DISK_SIZE (16 * MIB)
 

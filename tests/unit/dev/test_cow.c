@@ -217,7 +217,8 @@ START_TEST(a_source_of_a_terabyte_works)
 	g_autoptr(blkdev) source = memdev_new(size, 512);
 	g_autoptr(blkdev) store = memdev_new(cow_store_size(size), 512);
 	g_autoptr(GError) error = NULL;
-	struct blkdev *cow = cow_new(source, store, &bed_names, true, &error);
+	struct blkdev *cow =
+		cow_new(source, NULL, store, &bed_names, true, &error);
 	char got[6] = "";
 
 	ck_assert_ptr_nonnull(cow);
@@ -225,7 +226,7 @@ START_TEST(a_source_of_a_terabyte_works)
 	ck_assert_int_eq(blkdev_pwrite(cow, "last", 5, dev_off_at(size - 5)),
 			 0);
 	blkdev_unref(cow);
-	cow = cow_new(source, store, &bed_names, false, &error);
+	cow = cow_new(source, NULL, store, &bed_names, false, &error);
 	ck_assert_ptr_nonnull(cow);
 	ck_assert_int_eq(blkdev_pread(cow, got, 6, dev_off_at(77)), 0);
 	ck_assert_str_eq(got, "first");
@@ -240,13 +241,14 @@ START_TEST(an_empty_source_works)
 	g_autoptr(blkdev) source = memdev_new(0, 512);
 	g_autoptr(blkdev) store = memdev_new(cow_store_size(0), 512);
 	g_autoptr(GError) error = NULL;
-	struct blkdev *cow = cow_new(source, store, &bed_names, true, &error);
+	struct blkdev *cow =
+		cow_new(source, NULL, store, &bed_names, true, &error);
 
 	ck_assert_ptr_nonnull(cow);
 	ck_assert_int_eq(blkdev_pwrite(cow, "x", 1, dev_off_at(0)), -EINVAL);
 	ck_assert_int_eq(blkdev_flush(cow), 0);
 	blkdev_unref(cow);
-	cow = cow_new(source, store, &bed_names, false, &error);
+	cow = cow_new(source, NULL, store, &bed_names, false, &error);
 	ck_assert_ptr_nonnull(cow);
 	blkdev_unref(cow);
 }

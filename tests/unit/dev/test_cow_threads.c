@@ -178,7 +178,7 @@ START_TEST(a_copy_keeps_nobody_else_waiting)
 	mutex_init(&gate.lock);
 	cond_init(&gate.change);
 	gate.open = true;
-	b.cow = cow_new(gated, b.store, &bed_names, false, &error);
+	b.cow = cow_new(gated, NULL, b.store, &bed_names, false, &error);
 	ck_assert_ptr_nonnull(b.cow);
 	gate.open = gate.reached = false;
 	writer = start(write_in_cluster_5, 0);

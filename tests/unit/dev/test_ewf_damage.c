@@ -285,23 +285,6 @@ START_TEST(image_ends_where_its_sections_lead_nowhere)
 }
 END_TEST
 
-static uint32_t adler32(const uint8_t *bytes, size_t len)
-{
-	uint32_t a = 1, b = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		a = (a + bytes[i]) % 65521;
-		b = (b + a) % 65521;
-	}
-	return b << 16 | a;
-}
-
-static void put_le32(uint8_t *at, uint32_t n)
-{
-	for (unsigned i = 0; i < 4; i++)
-		at[i] = (uint8_t)(n >> 8 * i);
-}
-
 /* Its last chunk, with checksums that fit. */
 static void shorten_table(uint8_t *bytes, size_t len, const char *name)
 {
