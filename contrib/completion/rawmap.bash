@@ -23,7 +23,7 @@ _rawmap_choices()
 # What -o may be given: "name", "name=", or "name=choice", a line each.
 _rawmap_mount_options() # HELP
 {
-	local item name value
+	local item name value word
 	local -a items
 	IFS=, read -ra items <<<"$(sed -n 's/^ .*--options=OPTS *//p' <<<"$1")"
 	for item in "${items[@]# }"; do
@@ -51,7 +51,7 @@ _rawmap_offer() # WORDS CURRENT [WHAT STANDS BEFORE IT]
 _rawmap_offer_files() # CURRENT [WHAT STANDS BEFORE IT]
 {
 	local file
-	[[ ${2-} ]] && compopt -o nospace || compopt -o filenames
+	compopt -o "$([[ ${2-} ]] && echo nospace || echo filenames)"
 	while IFS= read -r file; do
 		COMPREPLY+=("${2-}$file")
 	done < <(compgen -f -- "$1")

@@ -60,8 +60,8 @@ test_commands()
 	expect_equal "$(sed -En 's/^[|:] +\*rawmap-([a-z]*)\*\(1\)$/\1/p;
 		s/^\|\[ \*rawmap-([a-z]*)\*\(1\)$/\1/p' "$man/rawmap.1.scd" | sort)" \
 		"$(sort <<<"$commands")" "the commands of rawmap(1)"
-	expect_equal "$(cd "$man" && ls rawmap-*.1.scd |
-		sed 's/rawmap-\(.*\)\.1\.scd/\1/' | sort)" \
+	expect_equal "$(find "$man" -name 'rawmap-*.1.scd' |
+		sed 's/.*rawmap-\(.*\)\.1\.scd/\1/' | sort)" \
 		"$(sort <<<"$commands")" 'the pages of commands'
 	expect_equal "$(offered '' | grep -v '^-' | grep -vx help)" \
 		"$(sort <<<"$commands")" "the completion's commands"
@@ -70,7 +70,7 @@ test_commands()
 # What a page's synopsis says, with and without the marks of scdoc.
 test_synopses()
 {
-	local command page
+	local command page option
 	for command in $commands; do
 		page=$(sed -n '/^# SYNOPSIS/,/^# DESC/p' \
 			"$man/rawmap-$command.1.scd" | tr -d '*_')
