@@ -47,4 +47,27 @@ struct rawmap_advise {
 /* Fails with EINVAL, or what reading the map fails with: EIO, EUCLEAN. */
 #define RAWMAP_IOC_ADVISE _IOW('R', 2, struct rawmap_advise)
 
+enum rawmap_about_flag {
+	RAWMAP_ABOUT_READONLY = 1,
+	RAWMAP_ABOUT_CUT = 2, /* a text was too long and is cut */
+};
+
+#define RAWMAP_ABOUT_TEXT 2560 /* with the 0 at its end */
+
+/* Whose file it is. */
+struct rawmap_about {
+	uint64_t offset;	/* byte of the source where the host begins */
+	uint64_t pid_namespace; /* inode number of the server's; 0: unknown */
+	int32_t pid;		/* of the server, in that namespace */
+	int32_t outcome;	/* its descriptor that tells how it ended; -1 */
+	uint32_t flags;		/* enum rawmap_about_flag */
+	uint32_t sector; /* for a block device on top of the file, bytes */
+	char engine[16];
+	char source[RAWMAP_ABOUT_TEXT];
+	char image[RAWMAP_ABOUT_TEXT];	    /* as it was asked for */
+	char mountpoint[RAWMAP_ABOUT_TEXT]; /* as the server sees it */
+};
+
+#define RAWMAP_IOC_ABOUT _IOR('R', 3, struct rawmap_about)
+
 #endif

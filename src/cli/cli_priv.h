@@ -19,6 +19,9 @@ struct command {
 };
 
 int cmd_mount(const struct command *self, int argc, char **argv);
+int cmd_attach(const struct command *self, int argc, char **argv);
+int cmd_detach(const struct command *self, int argc, char **argv);
+int cmd_list(const struct command *self, int argc, char **argv);
 int cmd_map(const struct command *self, int argc, char **argv);
 int cmd_info(const struct command *self, int argc, char **argv);
 int cmd_recover(const struct command *self, int argc, char **argv);
@@ -36,6 +39,43 @@ bool command_parse(const struct command *self, const GOptionEntry *entries,
 
 /* Say the sentence, free it, and the exit status that fits. */
 int command_fail(GError *error);
+
+/* One server: what it shows, and where. */
+struct server {
+	struct mountopts opt;
+	char *source, *mountpoint; /* absolute */
+	bool debug;
+};
+
+void server_init(struct server *s);
+void server_clear(struct server *s);
+
+/* What each -i and -o said (NULL: none), and -r; all of it checked. */
+bool server_options(struct server *s, char **images, char **options,
+		    bool readonly, GError **error);
+
+/*
+ * Make both paths absolute: the server changes to "/", and what it is given must
+ * not depend on the place.
+ */
+void server_place(struct server *s, const char *source, const char *mountpoint);
+
+/* Serve until the end, here; the exit status. What went wrong has been said. */
+int server_run(const struct server *s);
+
+enum server_for {
+	SERVER_ALONE,  /* the command has nothing more to do */
+	SERVER_HELPED, /* it has: from before the server on, signals that would
+			  end it do not */
+};
+
+/*
+ * The same in the background; before any thread. True in the command: the
+ * server is ready, or *ret_status says why there is none. False in the server,
+ * at its end, with its exit status.
+ */
+bool server_start(const struct server *s, enum server_for what,
+		  int *ret_status);
 
 /*
  * ioctl(2) on a file that rawmap exposes. False with a sentence when it is none,

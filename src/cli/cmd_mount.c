@@ -5,52 +5,21 @@
  */
 #include "cli_priv.h"
 
-#include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
-#include <rawmap/base/path.h>
-#include <rawmap/fuse/daemon.h>
-#include <rawmap/fuse/session.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 struct arguments {
 	char **images, **options; /* as given; NULL: none */
 	gboolean readonly, foreground, debug, verbose;
-	struct mountopts opt;
-	char *source, *mountpoint; /* absolute */
+	struct server server;
 };
 
 static void arguments_clear(struct arguments *a)
 {
-	mountopts_clear(&a->opt);
+	server_clear(&a->server);
 	g_strfreev(a->images);
 	g_strfreev(a->options);
-	g_free(a->source);
-	g_free(a->mountpoint);
-}
-
-static bool read_options(struct arguments *a, GError **error)
-{
-	for (char **path = a->images; path && *path; path++)
-		mountopts_add_image(&a->opt, *path);
-	for (char **text = a->options; text && *text; text++)
-		if (!mountopts_parse(&a->opt, *text, error))
-			return false;
-	if (a->readonly)
-		mountopts_set_readonly(&a->opt);
-	return mountopts_check(&a->opt, error);
-}
-
-/* The server changes to "/": what it is given must not depend on the place. */
-static void make_absolute(struct arguments *a, char **operands)
-{
-	char *real = realpath(operands[1], NULL);
-
-	a->source = path_absolute(operands[0]);
-	a->mountpoint =
-		g_canonicalize_filename(real ? real : operands[1], NULL);
-	free(real);
 }
 
 static bool parse(struct arguments *a, const struct command *self, int argc,
@@ -79,60 +48,32 @@ static bool parse(struct arguments *a, const struct command *self, int argc,
 		return false;
 	if (*ret_done)
 		return true;
-	if (!read_options(a, error))
+	if (!server_options(&a->server, a->images, a->options, a->readonly,
+			    error))
 		return false;
-	make_absolute(a, argv + 1);
+	server_place(&a->server, argv[1], argv[2]);
 	return true;
-}
-
-/* The server's life; it speaks of a failure before it is gone. */
-static int serve(const struct arguments *a, struct daemon *daemon)
-{
-	GError *error = NULL, *at_close = NULL;
-	struct session *s;
-	int status = STATUS_OK;
-
-	s = session_open(&a->opt, a->source, a->mountpoint, a->debug, &error);
-	if (s && session_mount(s, &error)) {
-		daemon_ready(daemon);
-		session_run(s, &error);
-	}
-	if (error)
-		status = command_fail(error);
-	if (!session_close(s, &at_close))
-		status = command_fail(at_close);
-	return status;
-}
-
-static int mount_in_background(const struct arguments *a)
-{
-	GError *error = NULL;
-	struct daemon daemon;
-	bool is_parent;
-	int status;
-
-	if (!daemon_fork(&daemon, &is_parent, &status, &error))
-		return command_fail(error);
-	return is_parent ? status : serve(a, &daemon);
 }
 
 int cmd_mount(const struct command *self, int argc, char **argv)
 {
 	struct arguments a = { 0 };
-	struct daemon none = { .fd = -1 };
 	GError *error = NULL;
 	bool done;
 	int status = STATUS_OK;
 
-	mountopts_init(&a.opt);
+	server_init(&a.server);
 	if (!parse(&a, self, argc, argv, &done, &error)) {
 		status = command_fail(error);
 	} else if (!done) {
 		if (a.debug || a.verbose)
 			log_set_level(a.debug ? LOG_LEVEL_DEBUG
 					      : LOG_LEVEL_INFO);
-		status = a.debug || a.foreground ? serve(&a, &none)
-						 : mount_in_background(&a);
+		a.server.debug = a.debug;
+		if (a.debug || a.foreground)
+			status = server_run(&a.server);
+		else
+			server_start(&a.server, SERVER_ALONE, &status);
 	}
 	arguments_clear(&a);
 	return status;

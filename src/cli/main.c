@@ -16,6 +16,12 @@
 static const struct command commands[] = {
 	{ "mount", "SOURCE MOUNTPOINT",
 	  "Show images inside SOURCE as files below MOUNTPOINT", cmd_mount },
+	{ "attach", "SOURCE PATH",
+	  "Make a loop device of an image inside SOURCE", cmd_attach },
+	{ "detach", "DEVICE|MOUNTPOINT...",
+	  "Take down what attach or mount put up, and wait until it is written",
+	  cmd_detach },
+	{ "list", "", "Print what is mounted and attached", cmd_list },
 	{ "map", "SOURCE PATH",
 	  "Print where the blocks of an image lie on SOURCE", cmd_map },
 	{ "info", "SOURCE [PATH]",

@@ -62,8 +62,10 @@ struct session {
 	struct uring *uring; /* of the engine of that name */
 	bool signals;	     /* handlers are installed */
 	struct committer *committer;
-	struct audit *audit; /* NULL: not asked for */
-	gint writers;	     /* atomic: files open for writing */
+	struct audit *audit;	/* NULL: not asked for */
+	uint64_t pid_namespace; /* inode number; 0: not known */
+	int outcome;		/* descriptor, of outcome_new() */
+	gint writers;		/* atomic: files open for writing */
 	struct bufpool pool;
 };
 

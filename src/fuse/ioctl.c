@@ -3,7 +3,7 @@
  * ioctl(2) on an exposed file: what <rawmap/ioctl.h> promises. Everything else
  * is ENOTTY, so that programs that probe (lsattr, file systems' tools) go on.
  */
-#include "fuse_priv.h"
+#include "engine_priv.h"
 
 #include <rawmap/hostfs/hostfile.h>
 #include <rawmap/ioctl.h>
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void fill_stats(const struct session *s, struct image *img,
 		       struct rawmap_stats *st)
@@ -110,6 +111,43 @@ static void reply_stats(fuse_req_t req, const struct session *s,
 	fuse_reply_ioctl(req, 0, &stats, sizeof(stats));
 }
 
+static bool put(char *to, size_t size, const char *text)
+{
+	return g_strlcpy(to, text, size) < size;
+}
+
+static void fill_about(const struct session *s, struct image *img,
+		       struct rawmap_about *about)
+{
+	bool whole;
+
+	*about = (struct rawmap_about){
+		.offset = s->src.stack.start,
+		.pid_namespace = s->pid_namespace,
+		.pid = getpid(),
+		.outcome = s->outcome,
+		.flags = image_readonly(img) ? RAWMAP_ABOUT_READONLY : 0,
+		.sector = blkdev_geometry(hostfs_data_dev(s->fs))->sector,
+	};
+	put(about->engine, sizeof(about->engine), s->engine->name);
+	whole = put(about->source, sizeof(about->source), s->source);
+	whole &= put(about->image, sizeof(about->image),
+		     hostfile_path(image_file(img)));
+	whole &= put(about->mountpoint, sizeof(about->mountpoint),
+		     s->mountpoint);
+	if (!whole)
+		about->flags |= RAWMAP_ABOUT_CUT;
+}
+
+static void reply_about(fuse_req_t req, const struct session *s,
+			struct image *img)
+{
+	struct rawmap_about about;
+
+	fill_about(s, img, &about);
+	fuse_reply_ioctl(req, 0, &about, sizeof(about));
+}
+
 static void reply_advise(fuse_req_t req, struct image *img, const void *in_buf)
 {
 	struct rawmap_advise how;
@@ -136,6 +174,9 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 	if (img && cmd == RAWMAP_IOC_STATS &&
 	    out_size >= sizeof(struct rawmap_stats))
 		reply_stats(req, s, img);
+	else if (img && cmd == RAWMAP_IOC_ABOUT &&
+		 out_size >= sizeof(struct rawmap_about))
+		reply_about(req, s, img);
 	else if (img && cmd == RAWMAP_IOC_ADVISE &&
 		 in_size >= sizeof(struct rawmap_advise))
 		reply_advise(req, img, in_buf);

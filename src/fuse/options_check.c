@@ -236,9 +236,11 @@ char *mountopts_describe(enum mountopts_use use)
 		for (guint i = 0; i < G_N_ELEMENTS(of_source); i++)
 			describe(text, of_source[i]);
 		break;
+	case MOUNTOPTS_ATTACH:
 	case MOUNTOPTS_MOUNT:
 		for (unsigned opt = 0; opt < OPT_FUSE; opt++)
-			describe(text, (enum own)opt);
+			if (use == MOUNTOPTS_MOUNT || opt != OPT_IMAGE)
+				describe(text, (enum own)opt);
 		g_string_append(text, of_libfuse);
 	}
 	return g_string_free(text, FALSE);

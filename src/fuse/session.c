@@ -14,6 +14,7 @@
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
+#include <rawmap/fuse/outcome.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -130,11 +131,20 @@ int session_changed(struct session *s, struct image *img)
 	return s->sync ? image_flush(img) : 0;
 }
 
+static uint64_t own_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) < 0 ? 0 : (uint64_t)st.st_ino;
+}
+
 struct session *session_open(const struct mountopts *opt, const char *source,
 			     const char *mountpoint, bool debug, GError **error)
 {
 	struct session *s = g_new0(struct session, 1);
 
+	s->pid_namespace = own_pid_namespace();
+	s->outcome = outcome_new();
 	s->source = g_strdup(source);
 	s->mountpoint = g_strdup(mountpoint);
 	s->images = g_ptr_array_new_with_free_func((GDestroyNotify)image_free);
@@ -233,6 +243,7 @@ static bool close_source(struct session *s, GError **error)
 
 bool session_close(struct session *s, GError **error)
 {
+	GError *why = NULL;
 	bool done;
 
 	if (!s)
@@ -247,7 +258,10 @@ bool session_close(struct session *s, GError **error)
 	committer_stop(s->committer);
 	engine_close(s);
 	g_ptr_array_unref(s->images);
-	done = close_source(s, error);
+	done = close_source(s, &why);
+	outcome_set(s->outcome, why);
+	if (why)
+		g_propagate_error(error, why);
 	bufpool_clear(&s->pool);
 	g_free(s->source);
 	g_free(s->mountpoint);

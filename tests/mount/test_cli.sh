@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-commands='mount map info recover stats'
+commands='mount attach detach list map info recover stats'
 
 # refuse STATUS TEXT ARGUMENTS...: one sentence, with TEXT, and nothing else.
 refuse()
@@ -45,7 +45,7 @@ test_help()
 
 test_usage_errors()
 {
-	refuse 2 "there are: mount, map, info, recover, advise, stats, help" frobnicate
+	refuse 2 "there are: mount, attach, detach, list, map, info, recover, advise, stats, help" frobnicate
 	refuse 2 "there is no command 'frobnicate'" help frobnicate
 	refuse 2 'usage: rawmap help' help map more
 	refuse 2 'usage: rawmap mount' mount

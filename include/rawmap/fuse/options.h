@@ -65,6 +65,7 @@ bool mountopts_check_place(const struct mountopts *o, GError **error);
 enum mountopts_use {
 	MOUNTOPTS_PLACE,   /* as mountopts_check_place() */
 	MOUNTOPTS_LOOKING, /* as mountopts_check_looking() */
+	MOUNTOPTS_ATTACH,  /* all but image= */
 	MOUNTOPTS_MOUNT	   /* all of them */
 };
 
