@@ -11,15 +11,25 @@
 #include <stdint.h>
 
 struct rawmap_stats {
-	/* the image */
+	/* the server */
+	uint64_t uptime_ns; /* since it began to serve; all counters, too */
+	/* requests for this image: reads, writes, flushes, fallocate(2) */
+	uint64_t requests;	   /* replied to */
+	uint64_t request_ns_total; /* from arrival to reply, of all of these */
+	uint64_t queue_depth;	   /* in flight now */
+	uint64_t queue_depth_max;  /* the most that ever were */
+	/* the image; a large request may count as several reads or writes */
 	uint64_t reads, read_bytes, writes, write_bytes;
 	uint64_t fills, fill_bytes, punches, punch_bytes, zeros, flushes;
 	uint64_t errors;
 	/* its extent cache */
-	uint64_t cache_extents, cache_bytes, cache_hits, cache_misses;
-	uint64_t cache_loads, cache_evictions;
+	uint64_t cache_extents, cache_bytes;
+	uint64_t cache_budget; /* bytes that it may have, but for pins */
+	uint64_t cache_hits, cache_misses, cache_loads, cache_evictions;
 	/* the host's commits */
-	uint64_t commits, commit_blocks, commit_ns_total, commit_ns_max;
+	uint64_t commits, commit_blocks;
+	uint64_t commit_ns_total, commit_ns_max;
+	uint64_t commit_ns_p99; /* 99 of 100 took no longer; at most 1/8 more */
 	uint64_t pending_blocks, pending_free;
 	uint64_t failed; /* 0, or the errno that broke the host */
 	/* the source */

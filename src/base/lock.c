@@ -18,7 +18,7 @@
 static void must(int err, const char *call)
 {
 	if (G_UNLIKELY(err))
-		g_error("%s: %s", call, g_strerror(err));
+		g_error("a lock was misused: %s: %s", call, g_strerror(err));
 }
 
 void mutex_init(struct mutex *m)

@@ -17,8 +17,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-static enum log_level threshold = LOG_LEVEL_WARNING; /* set before threads */
-static bool to_syslog;				     /* set before threads */
+static enum log_level threshold = LOG_LEVEL_NOTICE; /* set before threads */
+static bool to_syslog;				    /* set before threads */
 
 static int syslog_priority(enum log_level level)
 {
@@ -27,6 +27,8 @@ static int syslog_priority(enum log_level level)
 		return LOG_ERR;
 	case LOG_LEVEL_WARNING:
 		return LOG_WARNING;
+	case LOG_LEVEL_NOTICE:
+		return LOG_NOTICE;
 	case LOG_LEVEL_INFO:
 		return LOG_INFO;
 	case LOG_LEVEL_DEBUG:

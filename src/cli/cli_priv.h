@@ -7,6 +7,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
@@ -82,6 +83,19 @@ bool server_start(const struct server *s, enum server_for what,
  * when its server does not answer, or with what the server says.
  */
 bool exposed_ask(const char *path, unsigned long request, void *arg,
+		 GError **error);
+
+/*
+ * What --watch does: @count lines, 0: until SIGINT, each @seconds (> 0) behind
+ * the one before. False with a sentence: those of exposed_ask(), and when what
+ * was there is not there any more.
+ */
+struct stats_watch {
+	bool json;
+	uint64_t seconds, count;
+};
+
+bool stats_watch(const char *file, const struct stats_watch *how,
 		 GError **error);
 
 /* What was printed has reached standard output; else false with a sentence. */

@@ -2,90 +2,74 @@
 /* rawmap stats: the counters of a mounted image, asked by ioctl(2). */
 #include "cli_priv.h"
 
-#include <rawmap/ioctl.h>
+#include <rawmap/base/text.h>
+#include <rawmap/inspect/statsreport.h>
 
-#include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
-#define AT(name) offsetof(struct rawmap_stats, name)
+#define SECONDS_MAX 86400
 
-static const struct {
-	const char *name;
-	size_t at;
-} fields[] = {
-	{ "reads", AT(reads) },
-	{ "read_bytes", AT(read_bytes) },
-	{ "writes", AT(writes) },
-	{ "write_bytes", AT(write_bytes) },
-	{ "fills", AT(fills) },
-	{ "fill_bytes", AT(fill_bytes) },
-	{ "punches", AT(punches) },
-	{ "punch_bytes", AT(punch_bytes) },
-	{ "zeros", AT(zeros) },
-	{ "flushes", AT(flushes) },
-	{ "errors", AT(errors) },
-	{ "cache_extents", AT(cache_extents) },
-	{ "cache_bytes", AT(cache_bytes) },
-	{ "cache_hits", AT(cache_hits) },
-	{ "cache_misses", AT(cache_misses) },
-	{ "cache_loads", AT(cache_loads) },
-	{ "cache_evictions", AT(cache_evictions) },
-	{ "commits", AT(commits) },
-	{ "commit_blocks", AT(commit_blocks) },
-	{ "commit_ns_total", AT(commit_ns_total) },
-	{ "commit_ns_max", AT(commit_ns_max) },
-	{ "pending_blocks", AT(pending_blocks) },
-	{ "pending_free", AT(pending_free) },
-	{ "failed", AT(failed) },
-	{ "dev_reads", AT(dev_reads) },
-	{ "dev_read_bytes", AT(dev_read_bytes) },
-	{ "dev_writes", AT(dev_writes) },
-	{ "dev_write_bytes", AT(dev_write_bytes) },
-	{ "dev_flushes", AT(dev_flushes) },
-	{ "dev_errors", AT(dev_errors) },
+struct wanted {
+	gboolean json, watch;
+	char *seconds, *count; /* as given; NULL: not */
+	struct stats_watch how;
 };
 
-G_STATIC_ASSERT(G_N_ELEMENTS(fields) * sizeof(uint64_t) ==
-		sizeof(struct rawmap_stats));
-
-static void print_stats(const struct rawmap_stats *stats, bool json)
+static bool stats_once(const char *file, bool json, GError **error)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(fields); i++) {
-		uint64_t value;
+	g_autofree char *text = NULL;
+	struct rawmap_stats stats;
 
-		memcpy(&value, (const char *)stats + fields[i].at,
-		       sizeof(value));
-		if (json)
-			printf("%s\"%s\": %" PRIu64, i ? ",\n  " : "{\n  ",
-			       fields[i].name, value);
-		else
-			printf("%-16s %" PRIu64 "\n", fields[i].name, value);
-	}
-	if (json)
-		puts("\n}");
+	if (!exposed_ask(file, RAWMAP_IOC_STATS, &stats, error))
+		return false;
+	text = json ? statsreport_json(&stats) : statsreport_table(&stats);
+	printf("%s%s", text, json ? "\n" : "");
+	return output_finish(error);
+}
+
+/* How often and how long only make sense while watching: they ask for it. */
+static bool read_numbers(struct wanted *w, GError **error)
+{
+	w->watch |= w->seconds || w->count;
+	w->how = (struct stats_watch){ .json = w->json, .seconds = 1 };
+	return (!w->seconds ||
+		text_parse_u64(w->seconds, "--interval", 1, SECONDS_MAX,
+			       &w->how.seconds, error)) &&
+	       (!w->count || text_parse_u64(w->count, "--count", 1, UINT64_MAX,
+					    &w->how.count, error));
+}
+
+static bool run(struct wanted *w, const char *file, GError **error)
+{
+	if (!read_numbers(w, error))
+		return false;
+	return w->watch ? stats_watch(file, &w->how, error)
+			: stats_once(file, w->json, error);
 }
 
 int cmd_stats(const struct command *self, int argc, char **argv)
 {
-	struct rawmap_stats stats;
+	struct wanted w = { .json = FALSE };
 	GError *error = NULL;
-	gboolean json = FALSE;
-	bool done;
-	const GOptionEntry entries[] = { { "json", 0, 0, G_OPTION_ARG_NONE,
-					   &json, "Print one JSON object",
-					   NULL },
-					 G_OPTION_ENTRY_NULL };
+	bool done, good;
+	const GOptionEntry entries[] = {
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &w.json,
+		  "Print one JSON object, or one a line", NULL },
+		{ "watch", 'w', 0, G_OPTION_ARG_NONE, &w.watch,
+		  "Print a line since the mount, then one for each interval",
+		  NULL },
+		{ "interval", 'n', 0, G_OPTION_ARG_STRING, &w.seconds,
+		  "Watch, with intervals of so many seconds instead of 1",
+		  "SECONDS" },
+		{ "count", 'c', 0, G_OPTION_ARG_STRING, &w.count,
+		  "Watch, and end after so many lines", "N" },
+		G_OPTION_ENTRY_NULL
+	};
 
-	if (!command_parse(self, entries, 1, 1, &argc, &argv, &done, &error))
-		return command_fail(error);
-	if (done)
-		return STATUS_OK;
-	if (!exposed_ask(argv[1], RAWMAP_IOC_STATS, &stats, &error))
-		return command_fail(error);
-	print_stats(&stats, json);
-	if (!output_finish(&error))
-		return command_fail(error);
-	return STATUS_OK;
+	good = command_parse(self, entries, 1, 1, &argc, &argv, &done,
+			     &error) &&
+	       (done || run(&w, argv[1], &error));
+	g_free(w.seconds);
+	g_free(w.count);
+	return good ? STATUS_OK : command_fail(error);
 }

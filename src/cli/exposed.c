@@ -33,7 +33,10 @@ static bool says(const char *path, int err, GError **error)
 	case ENOTCONN:
 	case ECONNABORTED:
 		error_set_errno(error, RAWMAP_ERROR_IO, err,
-				"the server of '%s' does not answer", path);
+				"the server of '%s' does not answer; "
+				"'fusermount3 -u' removes a mount whose server "
+				"is gone",
+				path);
 		return false;
 	default:
 		return not_ours(path, error);
@@ -51,7 +54,10 @@ bool exposed_ask(const char *path, unsigned long request, void *arg,
 		return not_ours(path, error);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
-		error_set_errno(error, RAWMAP_ERROR_NOT_FOUND, errno,
+		err = errno;
+		if (err == ENOTCONN || err == ECONNABORTED)
+			return says(path, err, error);
+		error_set_errno(error, RAWMAP_ERROR_NOT_FOUND, err,
 				"cannot open '%s'", path);
 		return false;
 	}

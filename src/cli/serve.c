@@ -13,6 +13,8 @@
 
 void server_init(struct server *s)
 {
+	/* Whoever asks too early for counters kills nobody. */
+	session_hold_signals();
 	*s = (struct server){ 0 };
 	mountopts_init(&s->opt);
 }

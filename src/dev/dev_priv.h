@@ -148,4 +148,13 @@ void overlay_entry_set_dirty(struct overlay *ov, struct overlay_entry *e,
 void overlay_entry_set_clean(struct overlay *ov, struct overlay_entry *e)
 	REQUIRES(ov->lock);
 
+/* ---- stack_explain.c ---- */
+
+struct stack;
+struct stack_options;
+
+/* Say, with -v, how @stack was opened and why so. */
+void stack_explain(const struct stack *stack, const char *path,
+		   const struct stack_options *opt);
+
 #endif

@@ -178,8 +178,10 @@ bool stack_open(struct stack *ret, const char *path,
 	if (open_bottom(ret, path, opt, error) &&
 	    add_bad(ret, opt, known, error) &&
 	    add_window(ret, path, opt, error) &&
-	    add_cow(ret, path, opt, known, error))
+	    add_cow(ret, path, opt, known, error)) {
+		stack_explain(ret, path, opt);
 		return true;
+	}
 	stack_close(ret);
 	return false;
 }

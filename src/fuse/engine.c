@@ -72,11 +72,17 @@ bool engine_open(struct session *s, enum mount_engine wanted, GError **error)
 	const char *reason;
 
 	s->engine = &engine_threads;
-	if (wanted == MOUNT_ENGINE_THREADS)
+	if (wanted == MOUNT_ENGINE_THREADS) {
+		log_info("worker threads serve requests: engine=threads "
+			 "asks for them");
 		return true;
+	}
 	reason = try_uring(s);
-	if (!reason)
+	if (!reason) {
+		log_info("io_uring serves requests: this kernel has what it "
+			 "takes");
 		return true;
+	}
 	if (wanted == MOUNT_ENGINE_AUTO) {
 		log_message(s->over_uring ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 			    "no io_uring, worker threads do its work: %s",

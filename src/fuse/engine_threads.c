@@ -13,9 +13,11 @@
 static void read_now(struct session *s, fuse_req_t req, struct image *img,
 		     size_t size, img_off pos)
 {
+	uint64_t since = image_request_begin(img);
 	void *buf = bufpool_get(&s->pool, size);
 	ssize_t n = engine_pread(img, buf, size, pos);
 
+	image_request_end(img, since);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
@@ -26,8 +28,10 @@ static void read_now(struct session *s, fuse_req_t req, struct image *img,
 static void write_now(struct session *s, fuse_req_t req, struct image *img,
 		      const char *buf, size_t size, img_off pos)
 {
+	uint64_t since = image_request_begin(img);
 	ssize_t n = engine_pwrite(s, img, buf, size, pos);
 
+	image_request_end(img, since);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
@@ -36,8 +40,12 @@ static void write_now(struct session *s, fuse_req_t req, struct image *img,
 
 static void flush_now(struct session *s, fuse_req_t req, struct image *img)
 {
+	uint64_t since = image_request_begin(img);
+	int err = image_flush(img);
+
 	(void)s;
-	fuse_reply_err(req, -image_flush(img));
+	image_request_end(img, since);
+	fuse_reply_err(req, -err);
 }
 
 static int serve(struct session *s)

@@ -43,6 +43,7 @@ void bufpool_put(struct bufpool *pool, void *buf, size_t len);
 struct audit;
 struct engine_ops;
 struct uring;
+struct rawmap_stats;
 
 struct session {
 	char *source, *mountpoint;
@@ -57,6 +58,7 @@ struct session {
 	uid_t uid;
 	gid_t gid;
 	struct timespec started; /* the directory's times */
+	uint64_t since;		 /* monotonic: when it began */
 	struct fuse_session *se;
 	const struct engine_ops *engine;
 	struct uring *uring; /* of the engine of that name */
@@ -85,6 +87,20 @@ struct image *session_image(const struct session *s, fuse_ino_t ino);
  * of the flush, which is the reply then.
  */
 int session_changed(struct session *s, struct image *img);
+
+/* The counters of @img, and those that all images of the session share. */
+void session_stats(const struct session *s, struct image *img,
+		   struct rawmap_stats *ret);
+
+/*
+ * A thread that logs the counters whenever SIGUSR1 comes. Behind
+ * session_hold_signals(). stop: NULL is fine.
+ */
+struct reporter *reporter_start(struct session *s);
+void reporter_stop(struct reporter *r);
+
+/* Say, with -v, what was decided about the images and who may use them. */
+void session_explain(const struct session *s, const struct mountopts *opt);
 
 /* Make s->se: nothing is mounted yet. */
 bool connection_new(struct session *s, const struct mountopts *opt, bool debug,

@@ -9,56 +9,8 @@
 #include <rawmap/ioctl.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void fill_stats(const struct session *s, struct image *img,
-		       struct rawmap_stats *st)
-{
-	struct image_stats image;
-	struct extmap_stats map;
-	struct hostfs_stats host;
-	struct blkdev_counters dev;
-
-	image_stats(img, &image);
-	extmap_stats(hostfile_map(image_file(img)), &map);
-	hostfs_stats(s->fs, &host);
-	blkdev_counters(hostfs_data_dev(s->fs), &dev);
-
-	*st = (struct rawmap_stats){
-		.reads = image.reads,
-		.read_bytes = image.read_bytes,
-		.writes = image.writes,
-		.write_bytes = image.write_bytes,
-		.fills = image.fills,
-		.fill_bytes = image.fill_bytes,
-		.punches = image.punches,
-		.punch_bytes = image.punch_bytes,
-		.zeros = image.zeros,
-		.flushes = image.flushes,
-		.errors = image.errors,
-		.cache_extents = map.extents,
-		.cache_bytes = map.bytes,
-		.cache_hits = map.hits,
-		.cache_misses = map.misses,
-		.cache_loads = map.loads,
-		.cache_evictions = map.evictions,
-		.commits = host.commits,
-		.commit_blocks = host.commit_blocks,
-		.commit_ns_total = host.commit_ns_total,
-		.commit_ns_max = host.commit_ns_max,
-		.pending_blocks = host.pending_blocks,
-		.pending_free = host.pending_free,
-		.failed = (uint64_t)abs(host.failed),
-		.dev_reads = dev.reads,
-		.dev_read_bytes = dev.read_bytes,
-		.dev_writes = dev.writes,
-		.dev_write_bytes = dev.write_bytes,
-		.dev_flushes = dev.flushes,
-		.dev_errors = dev.errors,
-	};
-}
 
 /* Of the image's blocks that hold bytes [pos, pos + len); len 0: to the end. */
 static void blocks_of(const struct image *img, uint64_t pos, uint64_t len,
@@ -107,7 +59,7 @@ static void reply_stats(fuse_req_t req, const struct session *s,
 {
 	struct rawmap_stats stats;
 
-	fill_stats(s, img, &stats);
+	session_stats(s, img, &stats);
 	fuse_reply_ioctl(req, 0, &stats, sizeof(stats));
 }
 

@@ -82,6 +82,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 	struct image *img = image_for(req, ino);
 	bool keep = mode & FALLOC_FL_KEEP_SIZE;
 	img_off pos = img_off_at((uint64_t)off);
+	uint64_t since;
 	int err;
 
 	(void)fi;
@@ -92,6 +93,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 		return;
 	}
 
+	since = image_request_begin(img);
 	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
 	case 0:
 		err = image_allocate(img, pos, (uint64_t)len, keep);
@@ -108,6 +110,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 	}
 	if (!err)
 		err = session_changed(s, img);
+	image_request_end(img, since);
 	fuse_reply_err(req, -err);
 }
 

@@ -88,7 +88,7 @@ static bool check_mountpoint(struct session *s, guint images, GError **error)
 	if (!s->naked && !S_ISDIR(st.st_mode)) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
 			    "the mountpoint '%s' is neither a directory nor a "
-			    "regular file",
+			    "regular file; name one of these",
 			    where);
 		return false;
 	}
@@ -167,6 +167,7 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 		session_close(s, NULL);
 		return NULL;
 	}
+	session_explain(s, opt);
 	return s;
 }
 
@@ -194,7 +195,8 @@ bool session_mount(struct session *s, GError **error)
 	free(buf.mem);
 	if (n <= 0 || fuse_session_exited(s->se)) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-			    "the mount on '%s' ended before it began",
+			    "the mount on '%s' ended before it began; try "
+			    "again, -d shows what the kernel said",
 			    s->mountpoint);
 		return false;
 	}
@@ -203,22 +205,27 @@ bool session_mount(struct session *s, GError **error)
 
 bool session_run(struct session *s, GError **error)
 {
+	struct reporter *reporter;
 	int res;
 
 	if (!s->readonly) {
 		hygiene_apply();
 		s->committer = committer_start(s->fs, s->commit);
 	}
+	s->since = monotonic_now_ns();
+	reporter = reporter_start(s);
 	log_info("'%s' is mounted on '%s'%s, engine=%s", s->source,
 		 s->mountpoint, s->readonly ? ", read-only" : "",
 		 s->engine->name);
 	res = s->engine->serve(s);
+	reporter_stop(reporter);
 	if (res > 0)
 		log_info("signal %d: unmounting '%s'", res, s->mountpoint);
 	if (res >= 0)
 		return true;
 	error_set_errno(error, RAWMAP_ERROR_FAILED, -res,
-			"the connection of '%s' to the kernel broke",
+			"the connection of '%s' to the kernel broke; mount "
+			"it again",
 			s->mountpoint);
 	return false;
 }

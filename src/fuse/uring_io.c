@@ -27,6 +27,8 @@
 
 void uring_reply(struct slot *slot)
 {
+	/* Before: who has the reply does not find himself in the queue. */
+	image_request_end(slot->img, slot->since);
 	if (slot->head)
 		entry_reply(slot, slot->err, slot->done);
 	else if (slot->op == BLKDEV_FLUSH || slot->err)
@@ -341,6 +343,7 @@ static struct slot *take(struct session *s, fuse_req_t req, enum blkdev_io op,
 	slot->op = op;
 	slot->req = req;
 	slot->img = img;
+	slot->since = image_request_begin(img);
 	slot->buf = slot->payload;
 	slot->done = 0;
 	slot->err = 0;

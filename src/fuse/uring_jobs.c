@@ -80,9 +80,10 @@ static void work_write(struct slot *slot)
 	}
 }
 
-/* More than was agreed on: no slot has room for it. */
+/* More than was agreed on: no slot has room for it. Counted there. */
 static void work_oversized(struct slot *slot)
 {
+	image_request_end(slot->img, slot->since);
 	engine_threads.read(slot->ring->u->s, slot->req, slot->img, slot->size,
 			    slot->pos);
 	uring_put(slot);

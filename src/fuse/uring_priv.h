@@ -76,6 +76,7 @@ struct slot {
 	size_t size, done;
 	img_off pos;
 	int err;
+	uint64_t since;	  /* image_request_begin() */
 	unsigned planned; /* of xfer */
 	unsigned inflight;
 	struct blkdev *held; /* filedev_raw_hold() of that; NULL: none */

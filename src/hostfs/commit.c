@@ -153,6 +153,7 @@ static void count_commit(struct hostfs *fs, const struct batch *b, uint64_t ns)
 	fs->stats.commit_blocks += b->n;
 	fs->stats.commit_ns_total += ns;
 	fs->stats.commit_ns_max = u64_max(fs->stats.commit_ns_max, ns);
+	histogram_add(&fs->commit_ns, ns);
 }
 
 /* *ret_what: what was being done when an error came. */

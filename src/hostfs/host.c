@@ -266,6 +266,8 @@ void hostfs_stats(struct hostfs *fs, struct hostfs_stats *ret)
 	if (fs->alloc)
 		ret->pending_free =
 			alloc_pending(fs->alloc) + alloc_draining(fs->alloc);
+	ret->commit_ns_p99 = u64_min(histogram_percentile(&fs->commit_ns, 99),
+				     ret->commit_ns_max);
 	ret->failed = g_atomic_int_get(&fs->failed);
 	mutex_unlock(&fs->lock);
 }

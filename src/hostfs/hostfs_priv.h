@@ -61,6 +61,7 @@
 #ifndef HOSTFS_PRIV_H
 #define HOSTFS_PRIV_H
 
+#include <rawmap/base/histogram.h>
 #include <rawmap/base/lock.h>
 #include <rawmap/base/units.h>
 #include <rawmap/dev/blkdev.h>
@@ -130,7 +131,8 @@ struct hostfs {
 	bool error_marked;	 /* the source knows that it failed */
 	bool super_dirty;	 /* the superblock must go out (features) */
 	gint failed;		 /* atomic: 0 or a positive errno */
-	struct hostfs_stats stats; /* guarded */
+	struct hostfs_stats stats;  /* guarded */
+	struct histogram commit_ns; /* guarded: what each commit took */
 };
 
 struct hostfile {
@@ -329,6 +331,8 @@ void replayed_close(struct replayed *log); /* all zeros is fine */
 /* Say behind the sentence that there is a way past the log. */
 void replayed_advise(GError **error);
 void replayed_info(const struct replayed *log, struct hostfs_info *ret);
+/* Say, with -v, what the host that was just opened is like. */
+void hostfs_explain(const struct hostfs *fs);
 /* The same by the superblock in @block, of @size bytes; 0: the primary. */
 errcode_t source_open_by(struct blkdev *dev, int flags, uint64_t block,
 			 uint32_t size, ext2_filsys *ret);

@@ -157,8 +157,10 @@ struct hostfs *hostfs_open(struct blkdev *dev, const struct hostfs_options *opt,
 	fs->dropped = g_array_new(FALSE, FALSE, sizeof(pblk));
 	fs->new_blocks = g_hash_table_new_full(g_int64_hash, g_int64_equal,
 					       g_free, NULL);
-	if (open_parts(fs, error))
+	if (open_parts(fs, error)) {
+		hostfs_explain(fs);
 		return fs;
+	}
 	if (fs->log.view)
 		replayed_advise(error);
 	hostfs_abandon(fs);

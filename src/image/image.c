@@ -197,9 +197,11 @@ void image_stats(struct image *img, struct image_stats *ret)
 
 	*ret = (struct image_stats){
 #define GET(field) .field = __atomic_load_n(&s->field, __ATOMIC_RELAXED)
-		GET(reads), GET(read_bytes), GET(writes),  GET(write_bytes),
-		GET(fills), GET(fill_bytes), GET(punches), GET(punch_bytes),
-		GET(zeros), GET(flushes),    GET(errors),
+		GET(reads),	  GET(read_bytes),  GET(writes),
+		GET(write_bytes), GET(fills),	    GET(fill_bytes),
+		GET(punches),	  GET(punch_bytes), GET(zeros),
+		GET(flushes),	  GET(errors),	    GET(requests),
+		GET(request_ns),  GET(in_flight),   GET(in_flight_max),
 #undef GET
 	};
 }

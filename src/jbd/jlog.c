@@ -56,14 +56,16 @@ static bool may_write(const struct journal *j, GError **error)
 	if (info->version == 1)
 		return refuse(j, RAWMAP_ERROR_READONLY, error,
 			      "is of an old version that rawmap does not"
-			      " write to");
+			      " write to; open it read-only (-r)");
 	if (info->fast_commit)
 		return refuse(j, RAWMAP_ERROR_READONLY, error,
 			      "has a fast-commit area, and rawmap does not"
-			      " write to such a journal");
+			      " write to such a journal; open it read-only"
+			      " (-r)");
 	if (info->last - info->first < LAP_MIN)
 		return refuse(j, RAWMAP_ERROR_READONLY, error,
-			      "is too short to be written to");
+			      "is too short to be written to; open it"
+			      " read-only (-r)");
 	return true;
 }
 

@@ -42,9 +42,13 @@ static bool fail(const struct journal *j, enum rawmap_error code,
 	return false;
 }
 
+/* What a check of the whole filesystem can put right. */
 static bool corrupt(const struct journal *j, GError **error, const char *what)
 {
-	return fail(j, RAWMAP_ERROR_CORRUPT, error, what);
+	g_autofree char *sentence =
+		g_strdup_printf("%s; run 'e2fsck -f' on it", what);
+
+	return fail(j, RAWMAP_ERROR_CORRUPT, error, sentence);
 }
 
 static bool unsupported(const struct journal *j, GError **error,
@@ -181,8 +185,7 @@ static bool check_features(const struct journal *j,
 				   " not know");
 	if (!jbd_super_ok(super))
 		return corrupt(j, error,
-			       "has a superblock with a wrong checksum; run"
-			       " 'e2fsck -f' on it");
+			       "has a superblock with a wrong checksum");
 	return true;
 }
 
@@ -227,8 +230,7 @@ static bool load(struct journal *j, uint64_t total, GError **error)
 	type = be32_get(super->header.blocktype);
 	if (be32_get(super->header.magic) != JBD_MAGIC ||
 	    (type != JBD_SUPER_V1 && type != JBD_SUPER_V2))
-		return corrupt(j, error,
-			       "has no superblock; run 'e2fsck -f' on it");
+		return corrupt(j, error, "has no superblock");
 	if (type == JBD_SUPER_V2 && !check_features(j, super, error))
 		return false;
 	journal_decode(super, &j->info);

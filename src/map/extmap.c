@@ -251,6 +251,7 @@ void extmap_stats(struct extmap *map, struct extmap_stats *ret)
 		.chunks = map->n,
 		.bytes = index_bytes(map),
 		.pinned_bytes = map->pinned_bytes,
+		.budget = map->budget,
 		.hits = map->hits,
 		.misses = map->misses,
 		.loads = map->loads,

@@ -327,6 +327,27 @@ START_TEST(a_commit_is_two_flushes_whatever_its_size)
 }
 END_TEST
 
+/* 99 of 5 are all 5, so the longest is what is told. */
+START_TEST(commits_tell_how_long_they_took)
+{
+	uint64_t before = monotonic_now_ns();
+	struct hostfs_stats s;
+
+	bed_make(_i);
+	ck_assert_uint_eq(stats().commit_ns_p99, 0);
+	for (uint64_t n = 0; n < 5; n++) {
+		put(100 + 8 * n, 1, 1);
+		ck_assert_int_eq(image_flush(bed.image), 0);
+	}
+	s = stats();
+	ck_assert_uint_eq(s.commits, 5);
+	ck_assert_uint_gt(s.commit_ns_total, 0);
+	ck_assert_uint_eq(s.commit_ns_p99, s.commit_ns_max);
+	ck_assert_uint_le(s.commit_ns_total, monotonic_now_ns() - before);
+	bed_clear();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("commit_cycle");
@@ -346,6 +367,7 @@ int main(void)
 		tc, blocks_being_freed_are_had_only_behind_the_commit, 0, n);
 	tcase_add_loop_test(tc, a_commit_is_two_flushes_whatever_its_size, 0,
 			    n);
+	tcase_add_loop_test(tc, commits_tell_how_long_they_took, 0, n);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

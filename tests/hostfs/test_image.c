@@ -325,6 +325,32 @@ START_TEST(counters_count)
 }
 END_TEST
 
+START_TEST(requests_are_counted_while_they_are_in_flight)
+{
+	uint64_t since[3];
+	struct image_stats s;
+
+	open_kind(_i);
+	for (unsigned i = 0; i < 3; i++)
+		since[i] = image_request_begin(h.img);
+	image_request_end(h.img, since[1]);
+	image_stats(h.img, &s);
+	ck_assert_uint_eq(s.in_flight, 2);
+	ck_assert_uint_eq(s.in_flight_max, 3);
+	ck_assert_uint_eq(s.requests, 1);
+	image_request_end(h.img, since[0]);
+	image_request_end(h.img, since[2]);
+	since[0] = image_request_begin(h.img);
+	image_request_end(h.img, since[0] - 1000000000);
+	image_stats(h.img, &s);
+	ck_assert_uint_eq(s.in_flight, 0);
+	ck_assert_uint_eq(s.in_flight_max, 3);
+	ck_assert_uint_eq(s.requests, 4);
+	ck_assert_uint_ge(s.request_ns, 1000000000);
+	finish();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("image");
@@ -352,6 +378,7 @@ int main(void)
 	BOTH(a_readonly_image_refuses_every_change);
 	BOTH(an_io_of_many_runs_is_cut_and_continued);
 	BOTH(counters_count);
+	BOTH(requests_are_counted_while_they_are_in_flight);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

@@ -12,9 +12,11 @@
 #include <rawmap/hostfs/recover.h>
 #include <rawmap/jbd/format.h>
 
+#include <support/faultdev.h>
 #include <support/memdev.h>
 
 #include <ext2fs/ext2_fs.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #define JOURNAL_BLOCKS 1024u
@@ -334,6 +336,52 @@ START_TEST(users_other_than_the_host_are_refused)
 }
 END_TEST
 
+START_TEST(a_wrong_checksum_of_its_superblock_is_refused)
+{
+	struct bed bed;
+
+	bed_init(&bed, &shapes[PLAIN]);
+	ext_super(bed.log)->s_feature_ro_compat |=
+		EXT4_FEATURE_RO_COMPAT_METADATA_CSUM;
+	refused_log(&bed, RAWMAP_ERROR_CORRUPT,
+		    "damaged superblock (wrong checksum)");
+	bed_clear(&bed);
+}
+END_TEST
+
+START_TEST(a_device_that_cannot_be_read_is_an_io_error)
+{
+	g_autoptr(blkdev) lower = NULL, fault = NULL;
+	struct bed bed;
+
+	bed_init(&bed, &shapes[PLAIN]);
+	lower = mem_of(bed.log, bed.log_size);
+	fault = faultdev_new(lower);
+	faultdev_arm(fault, FAULTDEV_READ, 1, EIO, FAULTDEV_ONCE);
+	refused(&bed, fault, RAWMAP_ERROR_IO,
+		"cannot read the journal's device");
+	bed_clear(&bed);
+}
+END_TEST
+
+/* The command line does not let both pass. */
+START_TEST(norecovery_and_a_journal_contradict_each_other)
+{
+	const char *const words[] = { "contradicts -o norecovery", NULL };
+	g_autoptr(blkdev) host = NULL, journal = NULL;
+	struct hostfs_options opt;
+	struct bed bed;
+
+	bed_init(&bed, &shapes[PLAIN]);
+	host = mem_of(bed.bytes, bed.size);
+	journal = mem_of(bed.log, bed.log_size);
+	opt = options_of(journal);
+	opt.norecovery = true;
+	seen_refused(host, &opt, RAWMAP_ERROR_USAGE, words);
+	bed_clear(&bed);
+}
+END_TEST
+
 START_TEST(blocks_of_another_size_are_refused)
 {
 	struct bed bed;
@@ -436,6 +484,9 @@ static void add_others(TCase *tc)
 			    N_SHAPES);
 	tcase_add_test(tc, users_other_than_the_host_are_refused);
 	tcase_add_test(tc, blocks_of_another_size_are_refused);
+	tcase_add_test(tc, a_wrong_checksum_of_its_superblock_is_refused);
+	tcase_add_test(tc, a_device_that_cannot_be_read_is_an_io_error);
+	tcase_add_test(tc, norecovery_and_a_journal_contradict_each_other);
 	tcase_add_loop_test(tc, a_device_cut_short_is_refused, 0, N_SHAPES);
 	tcase_add_test(tc, a_damaged_log_is_refused);
 	tcase_add_test(tc, one_for_a_host_with_its_own_is_refused);

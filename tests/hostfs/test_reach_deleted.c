@@ -260,6 +260,23 @@ START_TEST(a_map_that_is_gone_gets_a_sentence)
 }
 END_TEST
 
+START_TEST(a_size_that_is_gone_takes_a_map_that_can_be_read)
+{
+	struct hostimg *host = make(kinds[EXT2]);
+	const struct hostimg_piece piece = { 0, 5000 };
+	struct reach r;
+
+	hostimg_put(host, "f", SEED, 5000, &piece, 1);
+	hostimg_edit(host, "rm f\nsif <12> size 0\n"
+			   "sif <12> block[IND] 99999999\n");
+	reach_open(&r, host, deleted);
+	reach_refused(&r, INO, RAWMAP_ERROR_CORRUPT,
+		      "its size is gone, and what is left");
+	reach_close(&r);
+	hostimg_free(host);
+}
+END_TEST
+
 /* A deletion that was cut off: the size goes first, the map from its end on. */
 START_TEST(a_size_that_is_gone_is_that_of_the_map)
 {
@@ -344,6 +361,7 @@ int main(void)
 	tcase_add_loop_test(tc, an_orphan_still_has_its_blocks, 0, n);
 	tcase_add_loop_test(tc, a_map_that_is_gone_gets_a_sentence, 0,
 			    G_N_ELEMENTS(gone));
+	tcase_add_test(tc, a_size_that_is_gone_takes_a_map_that_can_be_read);
 	tcase_add_loop_test(tc, a_size_that_is_gone_is_that_of_the_map, 0, n);
 	tcase_add_loop_test(tc, an_overwritten_map_is_an_error, 0, n);
 	suite_add_tcase(suite, tc);

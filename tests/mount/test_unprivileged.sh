@@ -61,7 +61,9 @@ released()
 test_everyday()
 {
 	mounts+=("$home/mnt")
-	run as_user "$program" mount -i /disk "$home/host.img" "$home/mnt"
+	run as_user "$program" mount -v -i /disk "$home/host.img" "$home/mnt" \
+		2>"$TMP/err"
+	expect_text "$TMP/err" "only user $uid may use the images"
 	expect_equal "$(as_user stat -c '%u %s' "$home/mnt/disk")" \
 		"$uid 16777216" 'owner and size'
 	run as_user mkfs.ext4 -q -F "$home/mnt/disk"

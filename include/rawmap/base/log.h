@@ -13,12 +13,13 @@
 enum log_level {
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARNING,
+	LOG_LEVEL_NOTICE, /* what somebody asked for just now */
 	LOG_LEVEL_INFO,
 	LOG_LEVEL_DEBUG
 };
 
 /*
- * Until told otherwise: warnings and errors, on standard error, behind
+ * Until told otherwise: notices, warnings and errors, on standard error, behind
  * "rawmap: ". Both setters are called before threads start.
  */
 void log_set_level(enum log_level level);
@@ -30,6 +31,7 @@ void log_message(enum log_level level, const char *fmt, ...)
 
 #define log_error(...)	 log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_notice(...)	 log_message(LOG_LEVEL_NOTICE, __VA_ARGS__)
 #define log_info(...)	 log_message(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...)	 log_message(LOG_LEVEL_DEBUG, __VA_ARGS__)
 

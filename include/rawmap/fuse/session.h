@@ -5,7 +5,8 @@
  *
  *   session_open()    nothing is mounted, nothing written
  *   session_mount()   live: whoever opens the file is answered by the next step
- *   session_run()     until unmounted or SIGINT, SIGTERM, SIGHUP
+ *   session_run()     until unmounted or SIGINT, SIGTERM, SIGHUP; SIGUSR1 logs
+ *                     the counters of each image
  *   session_close()   unmounts, commits, lets the source go
  *
  * No thread exists before session_run().
@@ -30,6 +31,12 @@ struct session;
 struct session *session_open(const struct mountopts *opt, const char *source,
 			     const char *mountpoint, bool debug,
 			     GError **error);
+
+/*
+ * SIGUSR1 asks a server for its counters. Called before anything else, in the
+ * command, too: from then on it harms nobody, whenever it comes.
+ */
+void session_hold_signals(void);
 
 /* Mount, and agree with the kernel on how to talk. */
 bool session_mount(struct session *s, GError **error);

@@ -191,6 +191,7 @@ int hostfs_guard(struct hostfs *fs, dev_off pos, uint64_t len);
 struct hostfs_stats {
 	uint64_t commits, commit_blocks; /* metadata blocks in them */
 	uint64_t commit_ns_total, commit_ns_max;
+	uint64_t commit_ns_p99; /* 99 of 100 took no longer; histogram.h */
 	uint64_t syncs; /* hostfs_sync() called; several may share a commit */
 	uint64_t pending_blocks; /* in the running transaction */
 	uint64_t pending_free;	 /* freed, not yet reusable */

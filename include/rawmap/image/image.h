@@ -191,10 +191,20 @@ bool image_flush_begin(struct image *img);
 int image_flush_end(struct image *img, int err);
 bool image_flush_try_end(struct image *img);
 
+/*
+ * A request about the image, from its arrival to its reply, wherever it waits
+ * meanwhile: what the depth of the queue counts. begin's answer is for end. Both
+ * from any thread; they wait for nothing.
+ */
+uint64_t image_request_begin(struct image *img);
+void image_request_end(struct image *img, uint64_t since);
+
 struct image_stats { /* each read with relaxed atomics */
 	uint64_t reads, read_bytes, writes, write_bytes;
 	uint64_t fills, fill_bytes, punches, punch_bytes, zeros, flushes;
 	uint64_t errors;
+	uint64_t requests, request_ns; /* that ended, and how long they took */
+	uint64_t in_flight, in_flight_max;
 };
 
 void image_stats(struct image *img, struct image_stats *ret);

@@ -37,6 +37,7 @@ struct extmap_stats {
 	uint64_t extents, chunks;
 	uint64_t bytes;	       /* all memory of the map */
 	uint64_t pinned_bytes; /* of it, not evictable */
+	uint64_t budget;       /* of extmap_new() */
 	uint64_t hits, misses, loads, evictions;
 };
 

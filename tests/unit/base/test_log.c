@@ -42,18 +42,20 @@ static const char *heard(void)
 
 static void restore(void)
 {
-	log_set_level(LOG_LEVEL_WARNING);
+	log_set_level(LOG_LEVEL_NOTICE);
 	log_use_syslog(false);
 }
 
-START_TEST(warnings_and_errors_are_said_unless_told_otherwise)
+START_TEST(what_is_no_detail_is_said_unless_told_otherwise)
 {
 	listen_to_stderr();
 	log_error("disk %d is gone", 3);
 	log_warning("careful");
+	log_notice("as asked");
 	log_info("hello");
 	log_debug("detail");
-	ck_assert_str_eq(heard(), "rawmap: disk 3 is gone\nrawmap: careful\n");
+	ck_assert_str_eq(heard(), "rawmap: disk 3 is gone\nrawmap: careful\n"
+				  "rawmap: as asked\n");
 }
 END_TEST
 
@@ -120,7 +122,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, restore, restore);
-	tcase_add_test(tc, warnings_and_errors_are_said_unless_told_otherwise);
+	tcase_add_test(tc, what_is_no_detail_is_said_unless_told_otherwise);
 	tcase_add_test(tc, the_level_decides_what_is_said);
 	tcase_add_test(tc, log_enabled_agrees_with_the_level);
 	tcase_add_test(tc, what_goes_to_syslog_does_not_go_to_standard_error);

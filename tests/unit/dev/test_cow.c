@@ -7,6 +7,8 @@
 
 #include "support/faultdev.h"
 
+#include <rawmap/base/crc32c.h>
+
 #include <stdlib.h>
 
 static struct cow_bed b;
@@ -292,6 +294,49 @@ START_TEST(a_later_version_is_unsupported)
 }
 END_TEST
 
+/* The checksum is right, so somebody meant it. */
+static void sign_header(void)
+{
+	uint8_t *header = memdev_bytes(b.store);
+	const uint8_t hole[4] = { 0 };
+	uint32_t sum = crc32c(~0u, header, 56);
+
+	sum = crc32c(sum, hole, sizeof(hole));
+	sum = crc32c(sum, header + 60, 4096 - 60);
+	for (unsigned i = 0; i < 4; i++)
+		header[56 + i] = (uint8_t)(sum >> 8 * i);
+}
+
+START_TEST(a_header_that_makes_no_sense_is_corrupt)
+{
+	uint8_t *header = memdev_bytes(b.store);
+
+	bed_close(&b);
+	header[28]--; /* samples */
+	sign_header();
+	ck_refused(RAWMAP_ERROR_CORRUPT, "samples instead of");
+	header[28]++;
+	header[24] ^= 1; /* bytes of a cluster */
+	sign_header();
+	ck_refused(RAWMAP_ERROR_CORRUPT, "makes no sense: clusters of");
+}
+END_TEST
+
+START_TEST(a_header_that_cannot_be_written_is_an_io_error)
+{
+	g_autoptr(blkdev) fault = faultdev_new(b.store);
+	g_autoptr(GError) error = NULL;
+
+	bed_close(&b);
+	memset(memdev_bytes(b.store), 0, 4096);
+	faultdev_arm(fault, FAULTDEV_WRITE, 1, ENOSPC, FAULTDEV_ONCE);
+	ck_assert_ptr_null(bed_try(&b, fault, true, &error));
+	ck_assert_msg(strstr(error->message, "cannot write the header of") !=
+			      NULL,
+		      "%s", error->message);
+}
+END_TEST
+
 /* @_i: bytes that the store has too many, from a negative number on */
 START_TEST(a_file_of_another_length_is_corrupt)
 {
@@ -555,6 +600,8 @@ static void add_refusing(Suite *suite)
 	tcase_add_test(tc, any_flipped_byte_of_the_header_is_refused);
 	tcase_add_test(tc, zeros_are_no_copy_on_write_file);
 	tcase_add_test(tc, a_later_version_is_unsupported);
+	tcase_add_test(tc, a_header_that_makes_no_sense_is_corrupt);
+	tcase_add_test(tc, a_header_that_cannot_be_written_is_an_io_error);
 	tcase_add_loop_test(tc, a_file_of_another_length_is_corrupt, 0, 4);
 	tcase_add_test(tc, clusters_behind_the_end_are_corrupt);
 	tcase_add_test(tc, a_source_of_another_size_is_refused);
