@@ -25,6 +25,7 @@ struct baddev {
 
 	struct salvager salvager; /* has its own atomics */
 	struct badsets sets;	  /* has its own lock */
+	gint strict;		  /* atomic */
 };
 
 static const struct blkdev_ops baddev_ops;
@@ -113,9 +114,15 @@ static int read_with_zeros(struct baddev *b, uint8_t *buf, size_t len,
 static int baddev_pread(struct blkdev *dev, void *buf, size_t len, dev_off pos)
 {
 	struct baddev *b = baddev_of(dev);
+	int ret;
 
-	return b->zeros ? read_with_zeros(b, buf, len, pos)
-			: read_or_fail(b, buf, len, pos);
+	if (!b->zeros)
+		return read_or_fail(b, buf, len, pos);
+	ret = read_with_zeros(b, buf, len, pos);
+	if (!ret && g_atomic_int_get(&b->strict) &&
+	    badsets_is_suspect(&b->sets, len, pos))
+		ret = -EIO;
+	return ret;
 }
 
 static int baddev_pwrite(struct blkdev *dev, const void *buf, size_t len,
@@ -197,6 +204,12 @@ struct blkdev *baddev_new(struct blkdev *lower, const struct badranges *known,
 	b->sets.keep = zero_on_error && geo->readonly;
 	badsets_init(&b->sets, known);
 	return &b->dev;
+}
+
+void baddev_set_strict(struct blkdev *dev, bool strict)
+{
+	if (dev)
+		g_atomic_int_set(&baddev_of(dev)->strict, strict);
 }
 
 struct badranges *baddev_report(struct blkdev *dev)

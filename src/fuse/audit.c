@@ -4,16 +4,23 @@
  * first line is on the disk before the image can be seen; so a record without
  * its last line is that of a server that was killed, not of one that never ran.
  *
- * Each line is one write(2) with O_APPEND: several mounts may share a file.
+ * Each line is one write(2) with O_APPEND: several mounts may share a file. What
+ * a full disk took of a line is taken back, or the next one would hang on it.
+ *
+ * The record is a regular file that has nothing to do with the mount: neither
+ * the source, nor a part of it, nor the file of changes. All of these are open by
+ * now, but for the map file of ddrescue.
  */
 #include "audit.h"
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/json.h>
+#include <rawmap/base/log.h>
 #include <rawmap/dev/ewf.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,23 +36,42 @@ static bool failed(const char *path, const char *what, GError **error)
 	return false;
 }
 
-static bool append(struct audit *a, struct json *j, GError **error)
+/* Unless somebody else has written behind it by now. */
+static void take_back(const struct audit *a, off_t start, ssize_t n)
 {
-	g_autofree char *line = NULL;
-	size_t len;
+	struct stat now;
+
+	if (fstat(a->fd, &now) == 0 && now.st_size == start + n &&
+	    ftruncate(a->fd, start) < 0)
+		log_warning("'%s': a part of a line stays at its end", a->path);
+}
+
+static bool write_line(const struct audit *a, const char *line, size_t len)
+{
+	struct stat before;
 	ssize_t n;
 
-	g_string_append_c(j->text, '\n');
-	line = json_end(j);
-	len = strlen(line);
+	if (fstat(a->fd, &before) < 0)
+		return false;
 	do
 		n = write(a->fd, line, len);
 	while (n < 0 && errno == EINTR);
-	if (n >= 0 && (size_t)n < len)
-		errno = ENOSPC;
-	if (n < 0 || (size_t)n < len || fdatasync(a->fd) < 0)
-		return failed(a->path, "write", error);
-	return true;
+	if (n < 0 || (size_t)n == len)
+		return n >= 0;
+	take_back(a, before.st_size, n);
+	errno = ENOSPC;
+	return false;
+}
+
+static bool append(struct audit *a, struct json *j, GError **error)
+{
+	g_autofree char *line = NULL;
+
+	g_string_append_c(j->text, '\n');
+	line = json_end(j);
+	if (write_line(a, line, strlen(line)) && fdatasync(a->fd) == 0)
+		return true;
+	return failed(a->path, "write", error);
 }
 
 /* ---- what there is to say ---- */
@@ -199,12 +225,37 @@ static void add_traffic(struct json *j, const struct session *s)
 
 /* ---- begin and end ---- */
 
-static bool is_source(int fd, const char *source)
+static bool same(const struct stat *a, const struct stat *b)
 {
-	struct stat mine, theirs;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
 
-	return fstat(fd, &mine) == 0 && stat(source, &theirs) == 0 &&
-	       mine.st_dev == theirs.st_dev && mine.st_ino == theirs.st_ino;
+static bool is_file(const struct stat *mine, const char *path)
+{
+	struct stat theirs;
+
+	return path && stat(path, &theirs) == 0 && same(mine, &theirs);
+}
+
+/*
+ * Is it open for reading, too? Parts of the source have no names here. The three
+ * that everybody has, and what a shell holds for a lock, are none of them.
+ */
+static bool is_read_here(int fd, const struct stat *mine)
+{
+	g_autoptr(GDir) list = g_dir_open("/proc/self/fd", 0, NULL);
+	const char *name;
+
+	while (list && (name = g_dir_read_name(list))) {
+		int other = atoi(name), flags = fcntl(other, F_GETFL);
+		struct stat theirs;
+
+		if (other > STDERR_FILENO && other != fd && flags >= 0 &&
+		    (flags & O_ACCMODE) != O_WRONLY &&
+		    fstat(other, &theirs) == 0 && same(mine, &theirs))
+			return true;
+	}
+	return false;
 }
 
 static void audit_free(struct audit *a)
@@ -215,19 +266,33 @@ static void audit_free(struct audit *a)
 	g_free(a);
 }
 
-static bool open_record(struct audit *a, const char *source, GError **error)
+static bool refuse(const struct audit *a, const char *is, GError **error)
 {
-	a->fd = open(a->path,
-		     O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
-		     0600);
-	if (a->fd < 0)
-		return failed(a->path, "open", error);
-	if (!is_source(a->fd, source))
-		return true;
 	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
-		    "the record '%s' is the source itself; name another file",
-		    a->path);
+		    "the record '%s' is %s; name another file", a->path, is);
 	return false;
+}
+
+/* A pipe without a reader must not hold up the open. */
+static bool open_record(struct audit *a, const struct session *s,
+			const struct mountopts *opt, GError **error)
+{
+	struct stat st;
+
+	a->fd = open(a->path,
+		     O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
+			     O_NONBLOCK,
+		     0600);
+	if (a->fd < 0 || fstat(a->fd, &st) < 0)
+		return failed(a->path, "open", error);
+	if (is_file(&st, s->source))
+		return refuse(a, "the source itself", error);
+	if (!S_ISREG(st.st_mode))
+		return refuse(a, "no regular file", error);
+	if (is_file(&st, opt->source.stack.ddrescue) ||
+	    is_read_here(a->fd, &st))
+		return refuse(a, "a part of what is mounted", error);
+	return true;
 }
 
 struct audit *audit_begin(const char *path, const struct session *s,
@@ -237,7 +302,7 @@ struct audit *audit_begin(const char *path, const struct session *s,
 	struct json j;
 
 	a->path = g_strdup(path);
-	if (!open_record(a, s->source, error)) {
+	if (!open_record(a, s, opt, error)) {
 		audit_free(a);
 		return NULL;
 	}

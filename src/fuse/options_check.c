@@ -118,6 +118,13 @@ static bool check_fuse(const struct mountopts *o, GError **error)
 	return !unknown || unknown_option(unknown, error);
 }
 
+/* What is said all the same, but changes nothing. */
+static bool is_default(const struct mountopts *o, enum own opt)
+{
+	return (opt == OPT_UNWRITTEN && !o->source.raw_unwritten) ||
+	       (opt == OPT_ON_ERROR && !o->source.stack.zero_on_error);
+}
+
 /* What the source is opened for decides which options have a meaning. */
 static bool check_uses(const struct mountopts *o, GError **error)
 {
@@ -131,7 +138,8 @@ static bool check_uses(const struct mountopts *o, GError **error)
 	for (guint i = 0; i < G_N_ELEMENTS(uses); i++) {
 		g_autofree char *name = option_text(uses[i].opt);
 
-		if (!option_seen(o, uses[i].opt) || (uses[i].for_what & use))
+		if (!option_seen(o, uses[i].opt) || (uses[i].for_what & use) ||
+		    is_default(o, uses[i].opt))
 			continue;
 		if (use == READS)
 			return option_usage(error,

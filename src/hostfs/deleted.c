@@ -14,7 +14,8 @@
  * block may have been used in between, and one in use belongs to somebody else.
  * The same goes for the blocks of the map; an extent node that was overwritten
  * shows (magic, checksum), an indirect block need not. Reading does not ask the
- * bitmaps, hostfile_remains() does.
+ * bitmaps, hostfile_remains() does; a map that names more blocks than there are
+ * names some of them again and again, and counting them would take for ever.
  */
 #include "hostfs_priv.h"
 
@@ -165,7 +166,7 @@ static int look_at_group(struct look *l, uint64_t at, uint64_t len)
 		l->found.in_use += l->bits[bit / 8] >> bit % 8 & 1;
 	}
 	l->found.blocks += len;
-	return 0;
+	return l->found.blocks > ext2fs_blocks_count(ext->super) ? -EUCLEAN : 0;
 }
 
 static int look_at_extent(struct look *l, const struct extent *e)

@@ -4,9 +4,10 @@
  *
  * Directories are read block by block and searched in order, indexed ones too:
  * their index blocks look like empty directory blocks on purpose. A directory is
- * read at most as far as it is large, and no further than any could be; entries
- * that do not fit their block end the search with an error. In a casefolded one
- * a name that is there comes before one that only the folding finds equal.
+ * read at most as far as it is large, and no further than any could be. A block
+ * that cannot be read, or whose entries do not fit it, is passed over: the kernel
+ * finds the names in others by the index. In a casefolded one a name that is
+ * there comes before one that only the folding finds equal.
  *
  * Where the blocks lie is read by rawmap's own readers of maps, which bound
  * their work whatever a map says; libext2fs' block_iterate goes through all the
@@ -53,6 +54,9 @@ static errcode_t mapped_load(struct mapped *m, uint64_t at, struct leaf *ret)
 #define INLINE_PARENT 4
 #define INLINE_FIRST  60
 
+/* Blocks that are passed over; with more there is no directory left. */
+#define BAD_MAX 16
+
 struct search {
 	struct hostfs *fs;
 	ext2_ino_t dir;
@@ -64,6 +68,9 @@ struct search {
 	char *buf;				/* one block */
 	ext2_ino_t found;
 	ext2_ino_t alike; /* the first that the folding finds equal */
+	unsigned bad;	  /* blocks; the next two are of the first */
+	uint64_t bad_block;
+	errcode_t bad_why;
 };
 
 static const struct ext2fs_nls_table *folding_of(const struct hostfs *fs,
@@ -114,6 +121,22 @@ static errcode_t search_entries(struct search *s, const void *buf, size_t size)
 	return 0;
 }
 
+static errcode_t search_block(struct search *s, uint64_t block)
+{
+	errcode_t err =
+		ext2fs_read_dir_block4(s->fs->fs, block, s->buf, 0, s->dir);
+
+	if (!err)
+		err = search_entries(s, s->buf, s->fs->block_size);
+	if (!err)
+		return 0;
+	if (!s->bad++) {
+		s->bad_block = block;
+		s->bad_why = err;
+	}
+	return s->bad < BAD_MAX ? 0 : err;
+}
+
 static errcode_t search_extent(struct search *s, const struct extent *e,
 			       uint64_t end)
 {
@@ -122,13 +145,8 @@ static errcode_t search_extent(struct search *s, const struct extent *e,
 	if (e->state != EXTENT_MAPPED)
 		return 0;
 	end = MIN(end, extent_end(e));
-	for (uint64_t b = e->start.v; b < end && !err && !s->found; b++) {
-		err = ext2fs_read_dir_block4(s->fs->fs,
-					     e->phys.v + (b - e->start.v),
-					     s->buf, 0, s->dir);
-		if (!err)
-			err = search_entries(s, s->buf, s->fs->block_size);
-	}
+	for (uint64_t b = e->start.v; b < end && !err && !s->found; b++)
+		err = search_block(s, e->phys.v + (b - e->start.v));
 	return err;
 }
 
@@ -178,7 +196,7 @@ static errcode_t search_inline(struct search *s)
 
 errcode_t dir_find(struct hostfs *fs, ext2_ino_t dir,
 		   const struct ext2_inode *inode, const char *path,
-		   const char *name, ext2_ino_t *ret)
+		   const char *name, ext2_ino_t *ret, pblk *ret_block)
 {
 	struct search s = {
 		.fs = fs,
@@ -196,7 +214,8 @@ errcode_t dir_find(struct hostfs *fs, ext2_ino_t dir,
 						   : search_map(&s);
 	g_free(s.buf);
 	*ret = s.found ? s.found : s.alike;
-	return err;
+	*ret_block = pblk_at(s.bad_block);
+	return err || *ret ? err : s.bad_why;
 }
 
 /* ---- symbolic links ---- */

@@ -219,11 +219,13 @@ bool lookup_inode(struct hostfs *fs, const char *path, ext2_ino_t *ret,
 
 /*
  * Who is called @name in the directory @dir, whose inode is @inode? *ret is 0
- * when nobody is. @path: as it was asked for, for sentences.
+ * when nobody is. @path: as it was asked for, for sentences. A block that is
+ * damaged or cannot be read is an error only when the name is in no other:
+ * *ret_block is the first of these then, 0 where it was no block.
  */
 errcode_t dir_find(struct hostfs *fs, ext2_ino_t dir,
 		   const struct ext2_inode *inode, const char *path,
-		   const char *name, ext2_ino_t *ret);
+		   const char *name, ext2_ino_t *ret, pblk *ret_block);
 /* The target of the symbolic link @ino; the caller frees it. */
 errcode_t link_read(struct hostfs *fs, ext2_ino_t ino, struct ext2_inode *inode,
 		    const char *path, char **ret);
@@ -288,6 +290,11 @@ bool hostfs_owns(const struct hostfs *fs, pblk start, uint64_t len);
  * more blocks than the filesystem), -EIO.
  */
 int jmap_read(ext2_filsys fs, ext2_ino_t ino, GArray *runs, GArray *tree);
+/*
+ * libext2fs goes as deep into a map of extents as its root says, with a block of
+ * memory for each of 65535 levels: it must not be asked about such an inode.
+ */
+bool jmap_too_deep(const struct ext2_inode *inode);
 
 /* ---- source.c ---- */
 
@@ -530,7 +537,10 @@ char *exttree_check(struct hostfile *hf);
 /* Blocks of one reserved run: the longest written extent. */
 #define FILL_RUN_MAX 32768
 
-/* extmap_lookup() that loads the leaf when it is unknown: 0, -EUCLEAN, -EIO. */
+/*
+ * extmap_lookup() that loads the leaf when it is unknown: 0, -EUCLEAN, -EIO. At
+ * most up to the end of that leaf then.
+ */
 int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
 		  struct extent *ret);
 /* Where an inode's blocks start when nothing else says where. */

@@ -69,6 +69,7 @@ static bool recover_into(struct hostsource *src, const char *name,
 		.name = name,
 		.source = path,
 		.keep_orphans = true,
+		.bad = src->stack.bad,
 	};
 	struct recover_report report;
 
@@ -94,6 +95,7 @@ static bool open_host(struct hostsource *src, const char *path,
 		.discard = opt->discard && may_discard(src, path),
 		.norecovery = opt->norecovery,
 		.journal_dev = src->journal,
+		.bad = src->stack.bad,
 		.super_block = opt->super_block,
 		.super_block_size = opt->super_block_size,
 		.deleted = opt->deleted,

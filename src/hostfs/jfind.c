@@ -209,6 +209,12 @@ struct journal *jfind_open(const struct jfind *jf, GError **error)
 		       "-o journal= is for a host with its journal on another"
 		       " device; '%s' has it inside",
 		       jf->name);
+	else if (!(super->s_feature_incompat & EXT3_FEATURE_INCOMPAT_RECOVER))
+		refuse(error, RAWMAP_ERROR_DIRTY,
+		       "'%s' has its journal on another device, and only that"
+		       " says whether it has to be replayed: a copy of the"
+		       " superblock does not; name it with -o journal=DEVICE",
+		       jf->name);
 	else
 		refuse(error, RAWMAP_ERROR_DIRTY,
 		       "'%s' was not unmounted cleanly, and the journal that"

@@ -11,6 +11,7 @@
 struct jfind {
 	struct blkdev *dev;	    /* the host's, as it lies there */
 	struct blkdev *journal_dev; /* for a journal outside; NULL: none named */
+	struct blkdev *bad;	    /* as in struct hostfs_options */
 	const char *name;	    /* of the host: for sentences */
 	uint64_t super_block;	    /* as in struct hostfs_options */
 	const struct ext2_super_block *super; /* on dev; the gate let it in */

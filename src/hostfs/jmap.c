@@ -93,17 +93,23 @@ static int take_extent(struct walk *walk, const struct ext2fs_extent *e)
 	return take_run(walk, e->e_lblk, e->e_pblk, e->e_len);
 }
 
+bool jmap_too_deep(const struct ext2_inode *inode)
+{
+	const struct ext3_extent_header *eh = (const void *)inode->i_block;
+
+	return (inode->i_flags & EXT4_EXTENTS_FL) &&
+	       ext2fs_le16_to_cpu(eh->eh_depth) > EXT_DEPTH_MAX;
+}
+
 static int walk_extents(struct walk *walk, ext2_ino_t ino,
 			struct ext2_inode *inode)
 {
-	const struct ext3_extent_header *eh = (const void *)inode->i_block;
 	ext2_extent_handle_t handle;
 	struct ext2fs_extent extent;
 	int op = EXT2_EXTENT_ROOT, err = 0;
 	errcode_t code;
 
-	/* libext2fs goes as deep as the root says, with a block of memory each. */
-	if (ext2fs_le16_to_cpu(eh->eh_depth) > EXT_DEPTH_MAX)
+	if (jmap_too_deep(inode))
 		return -EUCLEAN;
 	code = ext2fs_extent_open2(walk->fs, ino, inode, &handle);
 	if (code)

@@ -46,6 +46,18 @@ static bool fail_code(struct walk *w, errcode_t err, const char *what)
 	return false;
 }
 
+static bool fail_directory(struct walk *w, errcode_t err, pblk block)
+{
+	g_autofree char *what =
+		block.v ? g_strdup_printf("cannot read block %" PRIu64
+					  " of a directory, inode %u",
+					  block.v, w->at)
+			: g_strdup_printf("cannot read a directory, inode %u",
+					  w->at);
+
+	return fail_code(w, err, what);
+}
+
 /* ---- symbolic links ---- */
 
 static bool follow(struct walk *w, ext2_ino_t ino, struct ext2_inode *inode)
@@ -82,8 +94,12 @@ static bool read_inode(struct walk *w, ext2_ino_t ino, struct ext2_inode *ret)
 			    "a directory names an impossible inode; run"
 			    " 'e2fsck -f'");
 	err = ext2fs_read_inode(w->fs->fs, ino, ret);
-	if (err)
-		return fail_code(w, err, "cannot read an inode");
+	if (err) {
+		g_autofree char *what =
+			g_strdup_printf("cannot read inode %u", ino);
+
+		return fail_code(w, err, what);
+	}
 	return true;
 }
 
@@ -116,6 +132,7 @@ static bool step(struct walk *w, const char *name)
 	struct ext2_inode inode;
 	ext2_ino_t ino;
 	errcode_t err;
+	pblk bad;
 
 	if (!read_inode(w, w->at, &w->inode))
 		return false;
@@ -126,9 +143,9 @@ static bool step(struct walk *w, const char *name)
 		return true;
 	if (strlen(name) > EXT2_NAME_LEN)
 		return fail_missing(w, name);
-	err = dir_find(w->fs, w->at, &w->inode, w->path, name, &ino);
+	err = dir_find(w->fs, w->at, &w->inode, w->path, name, &ino, &bad);
 	if (err)
-		return fail_code(w, err, "cannot read a directory");
+		return fail_directory(w, err, bad);
 	if (!ino)
 		return fail_missing(w, name);
 	if (!read_inode(w, ino, &inode))

@@ -41,6 +41,34 @@ bool hostfile_fits_tx(struct hostfile *hf, uint64_t tree_blocks)
 	return 3 * tree_blocks <= tx_op_blocks(hf->fs) / 2;
 }
 
+/*
+ * What the leaf says of @at, at most @max blocks. The cache was told, too, but
+ * may forget it at any time: drop does not take the host's lock.
+ */
+static void look_in_leaf(const struct leaf *leaf, uint64_t at, uint64_t max,
+			 struct extent *ret)
+{
+	uint64_t end = leaf->start.v + leaf->len;
+
+	*ret = (struct extent){ .start = lblk_at(at), .state = EXTENT_HOLE };
+	for (guint i = 0; i < leaf->extents->len; i++) {
+		const struct extent *e =
+			&g_array_index(leaf->extents, struct extent, i);
+
+		if (extent_end(e) <= at)
+			continue;
+		if (e->start.v > at) {
+			end = u64_min(end, e->start.v);
+			break;
+		}
+		ret->phys = pblk_add(e->phys, at - e->start.v);
+		ret->state = e->state;
+		end = extent_end(e);
+		break;
+	}
+	ret->len = u64_min(end - at, max);
+}
+
 int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
 		  struct extent *ret)
 {
@@ -57,7 +85,8 @@ int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
 		return err;
 	extmap_load(hf->map, leaf.start, leaf.len,
 		    (const struct extent *)(void *)extents->data, extents->len);
-	return extmap_lookup(hf->map, at, max, ret) ? 0 : -EIO;
+	look_in_leaf(&leaf, at.v, max, ret);
+	return 0;
 }
 
 /* Where an inode's data starts when nothing else says where. */

@@ -23,6 +23,7 @@
 #include "recover_priv.h"
 
 #include <rawmap/base/error.h>
+#include <rawmap/dev/baddev.h>
 #include <rawmap/hostfs/recover.h>
 #include <rawmap/jbd/journal.h>
 #include <rawmap/jbd/replay.h>
@@ -181,7 +182,10 @@ static void report(const struct recovery *r, struct recover_report *ret)
 	};
 }
 
-/* needs_recovery is set. */
+/*
+ * needs_recovery is set. Zeros for what cannot be read would end the log, or go
+ * home out of it.
+ */
 static bool recover(struct recovery *r, struct recover_report *ret,
 		    GError **error)
 {
@@ -192,6 +196,7 @@ static bool recover(struct recovery *r, struct recover_report *ret,
 		return refuse(r, error, RAWMAP_ERROR_CORRUPT,
 			      "says that its journal must be replayed, but has"
 			      " none; 'e2fsck -f' may repair it");
+	baddev_set_strict(r->opt->bad, true);
 	if (!scan(r, error))
 		return false;
 	report(r, &found); /* before the journal is changed */
@@ -234,6 +239,7 @@ bool hostfs_recover(struct blkdev *dev, const struct recover_options *opt,
 	};
 	bool done = look_and_recover(&r, ret, error);
 
+	baddev_set_strict(opt->bad, false);
 	replay_free(r.replay);
 	journal_close(r.journal);
 	return done;

@@ -9,13 +9,18 @@
  *   set              inside, or named     the disk through a view of the log
  *   set              outside, not named   refused
  *   any              norecovery           the disk; the journal is not looked at
- *   of a copy        inside               needs_recovery is that of the day it was
+ *   of a copy        inside, or named     needs_recovery is that of the day it was
  *                                         written: the log itself says whether it
  *                                         is in use
+ *   of a copy        outside, not named   refused: nobody can say
  *
  * The view goes below everything, so data that was journalled is seen as well as
  * metadata. The gate asks twice: of the superblock as it lies there, which says
- * where the journal is, and of the one behind the log.
+ * where the journal is, and of the one behind the log. So it does of a copy, too:
+ * one that a resize wrote is in the log.
+ *
+ * A block of zeros ends a log, so what cannot be read of it is an error in any
+ * case, also where zeros are given for what cannot be read elsewhere.
  *
  * What the log holds beyond the end of the filesystem is no damage: one that was
  * growing has its new size only there. The end of the device is the limit.
@@ -26,6 +31,7 @@
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
+#include <rawmap/dev/baddev.h>
 #include <rawmap/jbd/format.h>
 #include <rawmap/jbd/replay.h>
 
@@ -91,6 +97,18 @@ static void say(const struct replayed *log, const char *name)
 		 name, report->blocks, report->transactions);
 }
 
+/* The superblock that the host is opened by, as the view has it. */
+static bool read_behind(const struct replayed *log, const struct jfind *where,
+			struct ext2_super_block *ret, GError **error)
+{
+	const struct ext2_super_block *super = where->super;
+
+	if (!where->super_block)
+		return source_read_super(log->view, where->name, ret, error);
+	return backup_read(log->view, where->name, where->super_block,
+			   (uint32_t)EXT2_BLOCK_SIZE(super), ret, error);
+}
+
 static bool look_through(struct replayed *log, const struct jfind *where,
 			 struct ext2_super_block *super, GError **error)
 {
@@ -98,16 +116,14 @@ static bool look_through(struct replayed *log, const struct jfind *where,
 	uint64_t size = blkdev_geometry(where->dev)->size;
 	struct ext2_super_block now;
 
+	baddev_set_strict(where->bad, true);
 	log->replay =
 		replay_scan(log->journal, size >> bits, NULL, NULL, error);
+	baddev_set_strict(where->bad, false);
 	if (!log->replay)
 		return false;
 	log->view = replay_view_new(log->replay, where->dev);
-	if (where->super_block) {
-		say(log, where->name);
-		return true;
-	}
-	if (!source_read_super(log->view, where->name, &now, error) ||
+	if (!read_behind(log, where, &now, error) ||
 	    !gate_check(&now, size, where->name, true, error) ||
 	    !jfind_same_blocks(where, &now, error))
 		return false;
@@ -121,7 +137,7 @@ static bool open_log(struct replayed *log, const struct jfind *where,
 		     struct ext2_super_block *super, GError **error)
 {
 	bool needed = needs_recovery(super);
-	bool unknown = where->super_block && super->s_journal_inum;
+	bool unknown = where->super_block != 0;
 
 	/* replayed_finish() has a look at the others. */
 	if (!needed && !unknown && !where->journal_dev)
@@ -142,6 +158,7 @@ bool replayed_open(struct replayed *log, struct blkdev *dev,
 	const struct jfind where = {
 		.dev = dev,
 		.journal_dev = opt->journal_dev,
+		.bad = opt->bad,
 		.name = name,
 		.super_block = opt->super_block,
 		.super = super,
@@ -185,7 +202,7 @@ static bool read_aside(struct hostfs *fs, struct jbd_super *ret)
 	blk64_t block = 0;
 	uint32_t type;
 
-	if (ext2fs_read_inode(fs->fs, ino, &inode) ||
+	if (ext2fs_read_inode(fs->fs, ino, &inode) || jmap_too_deep(&inode) ||
 	    ext2fs_bmap2(fs->fs, ino, &inode, NULL, 0, 0, NULL, &block) ||
 	    !block ||
 	    blkdev_pread(fs->dev, ret, sizeof(*ret),

@@ -89,6 +89,10 @@ uint64_t report_source_byte(const struct report *r, pblk block);
 /* "hole", "mapped", "unwritten". */
 const char *report_state_name(enum extent_state state);
 
+/* Is the content zeros there, whatever lies there? With unwritten=raw only of
+   holes. */
+bool report_reads_zero(const struct report *r, enum extent_state state);
+
 /*
  * Would a device-mapper table be the image? False with UNSUPPORTED and the
  * reason. @info is about the host.

@@ -37,6 +37,12 @@ static uint64_t block_size(const struct place *p)
 	return UINT64_C(1) << p->report.bits;
 }
 
+/* Content in the inode itself: no block, whatever the walk says. */
+static bool inside(const struct place *p)
+{
+	return p->in_image && p->byte < p->report.inside;
+}
+
 static bool beyond_end(const struct place *p)
 {
 	return p->in_image && p->byte >= p->report.size;
@@ -90,11 +96,18 @@ static const char *state_text(const struct place *p)
 {
 	if (!p->in_extent)
 		return "nothing";
-	if (p->in_image && p->byte < p->report.inside)
+	if (inside(p))
 		return "in the inode itself";
-	return p->extent.state == EXTENT_UNWRITTEN ? "unwritten, reads as zeros"
-	       : p->extent.state == EXTENT_HOLE	   ? "hole, reads as zeros"
-						   : "mapped";
+	switch (p->extent.state) {
+	case EXTENT_HOLE:
+		return "hole, reads as zeros";
+	case EXTENT_UNWRITTEN:
+		return report_reads_zero(&p->report, p->extent.state)
+			       ? "unwritten, reads as zeros"
+			       : "unwritten, reads as what lies there";
+	default:
+		return "mapped";
+	}
 }
 
 static void print_image(const struct place *p)
@@ -165,8 +178,8 @@ static void json_extent(const struct place *p)
 	fprintf(p->report.out,
 		", \"state\": \"%s\", \"extent\": { \"start\": %" PRIu64
 		", \"length\": %" PRIu64,
-		report_state_name(e->state), e->start.v << p->report.bits,
-		e->len << p->report.bits);
+		inside(p) ? "inline" : report_state_name(e->state),
+		e->start.v << p->report.bits, e->len << p->report.bits);
 	if (e->state != EXTENT_HOLE)
 		fprintf(p->report.out, ", \"physical\": %" PRIu64,
 			report_source_byte(&p->report, e->phys));

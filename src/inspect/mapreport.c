@@ -96,6 +96,13 @@ const char *report_state_name(enum extent_state state)
 	return state_names[state];
 }
 
+bool report_reads_zero(const struct report *r, enum extent_state state)
+{
+	return state == EXTENT_HOLE ||
+	       (state == EXTENT_UNWRITTEN &&
+		!hostfs_raw_unwritten(hostfile_host(r->what->hf)));
+}
+
 struct printing {
 	struct report report;
 	const struct mapformat *format;

@@ -10,7 +10,8 @@
  *
  * img_offset counts from the beginning of the source, fs_offset from that of
  * the host. An unwritten run has a place, where old bytes may still be, but
- * they are not the file's: who reads the file has to take the fill.
+ * they are not the file's: who reads the file has to take the fill. With
+ * unwritten=raw they are shown as the file's, and there is no fill.
  *
  * Runs end with the file. They are the content only; the blocks of the map and
  * those beyond the end of the file are not in here.
@@ -94,7 +95,7 @@ static void print_file(const struct report *r)
 	print_filename(r);
 	print_text(out, "      ", "name_type", "r");
 	print_number(out, "      ", "filesize", r->size);
-	print_number(out, "      ", "alloc", 1);
+	print_number(out, "      ", "alloc", !attr.deleted);
 	print_number(out, "      ", "inode", attr.ino);
 	print_number(out, "      ", "meta_type", 1);
 	print_number(out, "      ", "mode", attr.mode & 07777);
@@ -143,7 +144,7 @@ static void dfxml_extent(struct report *r, const struct extent *e)
 			report_host_byte(r, e->phys),
 			report_source_byte(r, e->phys));
 	fprintf(r->out, " len=\"%" PRIu64 "\"", len);
-	if (e->state != EXTENT_MAPPED)
+	if (report_reads_zero(r, e->state))
 		fputs(" fill=\"0\"", r->out);
 	if (e->state == EXTENT_UNWRITTEN)
 		fputs(" type=\"unwritten\"", r->out);

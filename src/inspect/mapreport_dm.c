@@ -6,8 +6,9 @@
  *   <first sector> <sectors> linear <source> <sector of the source>
  *   <first sector> <sectors> zero
  *
- * Sectors are 512 bytes. A hole is a zero target, and so is an unwritten run:
- * what its blocks hold is not what the file reads as. A zero target forgets
+ * Sectors are 512 bytes. A hole is a zero target, and so is an unwritten run
+ * (but with unwritten=raw): what its blocks hold is not what the file reads as.
+ * A zero target forgets
  * what is written to it, and the host would know of no write at all: the table
  * is for reading, dmsetup create --readonly.
  *
@@ -16,6 +17,7 @@
  *
  *   the source is no block device         there is nothing to map to
  *   the journal has not been applied      blocks are not as the map has them
+ *   nobody knows whether it has           the same, perhaps
  *   files share blocks                    whose they are is not in the map
  *   empty, or not a number of sectors     a device cannot have that size
  *   blocks begin inside a sector          the source cannot be read there
@@ -67,6 +69,15 @@ static bool host_allows(const struct report *r, const struct hostfs_info *info,
 			    "the journal of the filesystem on '%s' has not been"
 			    " applied, so the device itself does not hold what"
 			    " the map says; 'rawmap recover' applies it",
+			    source);
+		return false;
+	}
+	/* A copy of the superblock does not say, and the log was left aside. */
+	if (info->norecovery && info->super_block && info->has_journal) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_UNSUPPORTED,
+			    "with sb= and norecovery together nothing says"
+			    " whether the journal of the filesystem on '%s' has"
+			    " been applied; leave out norecovery",
 			    source);
 		return false;
 	}
@@ -156,7 +167,7 @@ static void dm_extent(struct report *r, const struct extent *e)
 	next = (struct dm){
 		.start = start >> SECTOR_BITS,
 		.len = len >> SECTOR_BITS,
-		.zero = e->state != EXTENT_MAPPED,
+		.zero = report_reads_zero(r, e->state),
 	};
 	if (!next.zero)
 		next.from = report_source_byte(r, e->phys) >> SECTOR_BITS;

@@ -8,6 +8,8 @@
  *   unwritten   true     true   false  byte of the source
  *   hole        true     true   false  none
  *
+ * With unwritten=raw what is unwritten is data, as it is in the exposed file.
+ *
  * With a raw file the offset is the same as the start, for qemu looks no
  * further than the file. Here it means what it means in other formats of qemu:
  * where in the file below, the source, the bytes are. So neighbours are one
@@ -71,7 +73,7 @@ static void qemu_extent(struct report *r, const struct extent *e)
 
 	if (!report_bytes(r, e, &entry.start, &entry.len))
 		return;
-	entry.data = e->state == EXTENT_MAPPED;
+	entry.data = !report_reads_zero(r, e->state);
 	entry.has_offset = e->state != EXTENT_HOLE;
 	if (entry.has_offset)
 		entry.offset = report_source_byte(r, e->phys);

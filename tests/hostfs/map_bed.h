@@ -32,12 +32,13 @@ static inline struct hostimg *make_host(const char *mkfs)
 	return hostimg_make(&spec);
 }
 
-static inline void look_at(struct looked_at *l, struct hostimg *img,
-			   const char *path, uint64_t budget)
+static inline void look_with(struct looked_at *l, struct hostimg *img,
+			     const char *path, uint64_t budget,
+			     struct hostfs_options opt)
 {
-	struct hostfs_options opt = { .readonly = true };
 	g_autoptr(GError) error = NULL;
 
+	opt.readonly = true;
 	l->img = img;
 	l->dev = hostimg_dev(img, true);
 	l->fs = hostfs_open(l->dev, &opt, &error);
@@ -49,6 +50,12 @@ static inline void look_at(struct looked_at *l, struct hostimg *img,
 		.source = "/dev/source",
 		.source_is_block = true,
 	};
+}
+
+static inline void look_at(struct looked_at *l, struct hostimg *img,
+			   const char *path, uint64_t budget)
+{
+	look_with(l, img, path, budget, (struct hostfs_options){ 0 });
 }
 
 static inline void look_away(struct looked_at *l)
@@ -85,12 +92,21 @@ static inline guint count_lines_with(const char *text, const char *word)
 	return n;
 }
 
+static inline struct extent extent_at(const GArray *extents, guint i)
+{
+	ck_assert_uint_gt(extents->len, i);
+	return g_array_index(extents, struct extent, i);
+}
+
 /*
  * A file /f with everything: 64 KiB of data, a hole, data, 32 KiB allocated and
  * not written, a hole, data that ends in the middle of a block (and is cut to
  * whole sectors), blocks behind the end. 4096-byte blocks.
  */
 #define MIXED_SIZE (UINT64_C(300) * 1024 + 512)
+
+/* Of a host that is a partition. */
+#define OFFSET (UINT64_C(1048576) + 4096)
 
 static inline struct hostimg *mixed_host(void)
 {

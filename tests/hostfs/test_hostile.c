@@ -20,6 +20,7 @@
 #include <ext2fs/ext3_extents.h>
 
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,15 +239,11 @@ END_TEST
 /* libext2fs takes a depth of 65535, and a block of memory for each level. */
 #define DEEP 100
 
-START_TEST(a_journal_with_too_deep_a_map_is_refused_at_once)
+static void make_deep_journal(void)
 {
-	const struct recover_options opt = { .dry_run = true };
-	g_autoptr(GError) error = NULL;
-	struct recover_report report;
 	struct ext2_inode inode;
 	uint8_t raw[1024];
 
-	setup(EXT3);
 	for (unsigned i = 0; i < DEEP; i++) {
 		put_node(raw, sizeof(raw), 4, 1, spare(i + 1));
 		patchdev_poke(dev, raw, sizeof(raw), spare(i) * sizeof(raw));
@@ -255,6 +252,31 @@ START_TEST(a_journal_with_too_deep_a_map_is_refused_at_once)
 	inode.i_flags |= EXT4_EXTENTS_FL;
 	put_node(inode.i_block, sizeof(inode.i_block), 65535, 1, spare(0));
 	put_inode(EXT2_JOURNAL_INO, &inode);
+}
+
+/* A look at its first block is all that a clean host is read for. */
+START_TEST(a_journal_with_too_deep_a_map_is_left_alone)
+{
+	struct hostfs *fs;
+
+	setup(EXT3);
+	make_deep_journal();
+	patchdev_allow(dev, DEEP);
+	fs = open_host(true, NULL);
+	ck_assert_ptr_nonnull(fs);
+	hostfs_close(fs);
+	teardown();
+}
+END_TEST
+
+START_TEST(a_journal_with_too_deep_a_map_is_refused_at_once)
+{
+	const struct recover_options opt = { .dry_run = true };
+	g_autoptr(GError) error = NULL;
+	struct recover_report report;
+
+	setup(EXT3);
+	make_deep_journal();
 	patchdev_allow(dev, DEEP / 2);
 	ck_assert(!hostfs_recover(dev, &opt, &report, &error));
 	ck_assert_msg(g_error_matches(error, RAWMAP_ERROR,
@@ -341,6 +363,42 @@ START_TEST(truncating_a_map_of_many_empty_leaves_is_linear)
 }
 END_TEST
 
+/* ---- a deleted file that has 16 million blocks, all the same ---- */
+
+static void make_same_blocks(void)
+{
+	struct ext2_inode inode;
+
+	get_inode(BADHOST_DISK, &inode);
+	memset(inode.i_block, 0, sizeof(inode.i_block));
+	inode.i_block[EXT2_TIND_BLOCK] = spare(0);
+	inode.i_size_high = 1;
+	inode.i_links_count = 0;
+	put_inode(BADHOST_DISK, &inode);
+	for (unsigned i = 0; i < 3; i++)
+		put_pointers(spare(i), spare(i + 1));
+}
+
+START_TEST(a_file_of_more_blocks_than_the_host_is_not_counted)
+{
+	const struct hostfs_options opt = { .readonly = true, .deleted = true };
+	struct hostfile_remains left;
+	struct hostfile *hf;
+	struct hostfs *fs;
+
+	setup(EXT2);
+	make_same_blocks();
+	fs = hostfs_open(dev, &opt, NULL);
+	ck_assert_ptr_nonnull(fs);
+	hf = hostfile_open(fs, "<12>", 0, NULL);
+	ck_assert_ptr_nonnull(hf);
+	ck_assert_int_eq(hostfile_remains(hf, &left), -EUCLEAN);
+	hostfile_close(hf);
+	hostfs_close(fs);
+	teardown();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("hostile");
@@ -356,7 +414,9 @@ int main(void)
 		the_first_inodes_are_not_written_whatever_the_superblock_says);
 	tcase_add_test(tc, a_link_with_an_endless_map_is_an_error);
 	tcase_add_test(tc, a_directory_with_an_endless_map_is_an_error);
+	tcase_add_test(tc, a_journal_with_too_deep_a_map_is_left_alone);
 	tcase_add_test(tc, a_journal_with_too_deep_a_map_is_refused_at_once);
+	tcase_add_test(tc, a_file_of_more_blocks_than_the_host_is_not_counted);
 	tcase_add_loop_test(tc, truncating_a_map_of_many_empty_leaves_is_linear,
 			    0, 2);
 	suite_add_tcase(s, tc);

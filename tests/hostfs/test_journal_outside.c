@@ -250,6 +250,70 @@ START_TEST(a_clean_host_needs_none)
 }
 END_TEST
 
+/* Two groups, so that there is a copy of the superblock. */
+static const struct shape with_copy = {
+	"-t ext3 -b 1024 -O ^has_journal -g 4096", 1024, ""
+};
+#define COPY 4097
+
+/* tune2fs -J writes the copies, debugfs does not. */
+static void bed_by_copy(struct bed *bed)
+{
+	struct ext2_super_block *super, *copy;
+
+	bed_init(bed, &with_copy);
+	super = ext_super(bed->bytes);
+	copy = (void *)(bed->bytes + COPY * 1024);
+	ck_assert_uint_eq(copy->s_block_group_nr, 1);
+	copy->s_feature_compat = super->s_feature_compat;
+	memcpy(copy->s_journal_uuid, super->s_journal_uuid, 16);
+	copy->s_journal_dev = super->s_journal_dev;
+	memset(super, 0, sizeof(*super));
+}
+
+START_TEST(host_is_seen_through_it_by_a_copy_of_its_superblock)
+{
+	struct bed bed;
+	struct hostfs *fs;
+	size_t len;
+
+	bed_by_copy(&bed);
+	{
+		g_autoptr(blkdev) dev = mem_of(bed.bytes, bed.size);
+		g_autoptr(blkdev) journal = mem_of(bed.log, bed.log_size);
+		struct hostfs_options opt = options_of(journal);
+
+		opt.super_block = COPY;
+		fs = seen_ok(dev, &opt);
+	}
+	g_free(seen_file(fs, "/new", &len));
+	ck_assert_uint_gt(len, 30 * bed.shape->bs);
+	hostfs_close(fs);
+	bed_clear(&bed);
+}
+END_TEST
+
+/* What the copy says of the log is of the day it was written. */
+START_TEST(without_it_a_copy_of_the_superblock_is_not_enough)
+{
+	static const char *const words[] = { "-o journal=DEVICE", "a copy",
+					     "-o norecovery", NULL };
+	struct bed bed;
+
+	bed_by_copy(&bed);
+	{
+		g_autoptr(blkdev) dev = mem_of(bed.bytes, bed.size);
+		struct hostfs_options opt = options_of(NULL);
+
+		opt.super_block = COPY;
+		seen_refused(dev, &opt, RAWMAP_ERROR_DIRTY, words);
+		opt.norecovery = true;
+		hostfs_close(seen_ok(dev, &opt));
+	}
+	bed_clear(&bed);
+}
+END_TEST
+
 /* ---- others ---- */
 
 /* The host and this journal: refused, with these words. */
@@ -473,6 +537,8 @@ static void add_right(TCase *tc)
 	tcase_add_loop_test(tc, a_clean_host_is_not_seen_through_it, 0,
 			    N_SHAPES);
 	tcase_add_loop_test(tc, a_clean_host_needs_none, 0, N_SHAPES);
+	tcase_add_test(tc, host_is_seen_through_it_by_a_copy_of_its_superblock);
+	tcase_add_test(tc, without_it_a_copy_of_the_superblock_is_not_enough);
 }
 
 static void add_others(TCase *tc)

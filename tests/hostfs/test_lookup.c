@@ -174,17 +174,19 @@ START_TEST(one_inode_is_open_once)
 }
 END_TEST
 
-START_TEST(names_of_a_large_indexed_directory_are_found)
+#define BIG 400
+
+/* /big/number-0 and so on: links to /disk.img. */
+static void make_big_directory(void)
 {
 	const struct hostimg_spec spec = { .mkfs = "-t ext4 -b 1024" };
-	const struct hostfs_options opt = { .readonly = true };
 	const struct hostimg_piece piece = { 0, 100 };
 	GString *script = g_string_new("mkdir big\n");
 	g_autofree char *stat = NULL;
 
 	img = hostimg_make(&spec);
 	hostimg_put(img, "disk.img", 1, 9999, &piece, 1);
-	for (unsigned i = 0; i < 400; i++)
+	for (unsigned i = 0; i < BIG; i++)
 		g_string_append_printf(script,
 				       "symlink big/number-%u /disk.img\n", i);
 	hostimg_edit(img, "%s", script->str);
@@ -192,15 +194,76 @@ START_TEST(names_of_a_large_indexed_directory_are_found)
 	stat = hostimg_ask(img, "stat big");
 	ck_assert_ptr_nonnull(strstr(stat, "Flags: 0x81000"));
 	g_string_free(script, TRUE);
+}
+
+START_TEST(names_of_a_large_indexed_directory_are_found)
+{
+	const struct hostfs_options opt = { .readonly = true };
+
+	make_big_directory();
 	dev = hostimg_dev(img, true);
 	fs = hostfs_open(dev, &opt, NULL);
-	for (unsigned i = 0; i < 400; i += 57) {
+	for (unsigned i = 0; i < BIG; i += 57) {
 		g_autofree char *path = g_strdup_printf("/big/number-%u", i);
 		struct hostfile *hf = hostfile_open(fs, path, 0, NULL);
 
 		ck_assert_ptr_nonnull(hf);
 		hostfile_close(hf);
 	}
+	teardown();
+}
+END_TEST
+
+/* Where the @n-th block of /big lies. */
+static uint64_t block_of_big(unsigned n)
+{
+	g_autofree char *said = hostimg_ask(img, "bmap /big %u", n);
+	uint64_t block = g_ascii_strtoull(said, NULL, 10);
+
+	ck_assert_uint_gt(block, 0);
+	return block;
+}
+
+/* Number @i is found, or the sentence names @block. */
+static bool is_found_beside(unsigned i, uint64_t block)
+{
+	g_autofree char *path = g_strdup_printf("/big/number-%u", i);
+	g_autofree char *words = g_strdup_printf("block %lu", (long)block);
+	g_autoptr(GError) error = NULL;
+	struct hostfile *hf = hostfile_open(fs, path, 0, &error);
+
+	if (hf) {
+		hostfile_close(hf);
+		return true;
+	}
+	ck_assert_msg(error->code == RAWMAP_ERROR_CORRUPT &&
+			      strstr(error->message, words),
+		      "code %d: %s", error->code, error->message);
+	return false;
+}
+
+/* As the kernel finds them, which goes by the index. */
+START_TEST(names_beside_a_damaged_block_of_a_directory_are_found)
+{
+	static const char garbage[1024] = "no entries";
+	const struct hostfs_options opt = { .readonly = true };
+	g_autofree uint8_t *bytes = NULL;
+	unsigned found = 0;
+	uint64_t block;
+	size_t len;
+
+	make_big_directory();
+	block = block_of_big(2);
+	bytes = hostimg_bytes(img, &len);
+	memcpy(bytes + block * 1024, garbage, sizeof(garbage));
+	hostimg_store(img, bytes, len);
+	dev = hostimg_dev(img, true);
+	fs = hostfs_open(dev, &opt, NULL);
+	for (unsigned i = 0; i < BIG; i++)
+		found += is_found_beside(i, block);
+	/* A block has room for 42. */
+	ck_assert_uint_ge(found, BIG - 42);
+	ck_assert_uint_lt(found, BIG);
 	teardown();
 }
 END_TEST
@@ -287,6 +350,8 @@ int main(void)
 	tcase_add_test(tc, a_name_is_the_last_component);
 	tcase_add_test(tc, one_inode_is_open_once);
 	tcase_add_test(tc, names_of_a_large_indexed_directory_are_found);
+	tcase_add_test(tc,
+		       names_beside_a_damaged_block_of_a_directory_are_found);
 	tcase_add_test(tc, attributes_are_those_of_the_inode);
 	tcase_add_loop_test(tc, the_largest_size_is_the_kernels, 0,
 			    G_N_ELEMENTS(sizes));

@@ -236,6 +236,47 @@ START_TEST(hole_ends_with_the_file)
 }
 END_TEST
 
+/* No block, and no hole either; what follows it is one. */
+START_TEST(bytes_in_the_inode_are_inline)
+{
+	struct hostimg *img =
+		make_host("-t ext4 -b 4096 -O inline_data -I 256");
+	const struct hostimg_piece piece = { 0, 61 };
+	struct looked_at l;
+	char *text, *json;
+
+	hostimg_put(img, "f", 1, 61, &piece, 1);
+	hostimg_edit(img, "sif f size 5000\n");
+	look_at(&l, img, "/f", 1 << 20);
+	for (uint64_t byte = 0; byte < 62; byte++) {
+		text = at(&l, MAPREPORT_TABLE, byte);
+		json = at(&l, MAPREPORT_JSON, byte);
+		assert_has(text, byte < 61 ? "in the inode" : "hole");
+		assert_has(json, byte < 61 ? "\"state\": \"inline\""
+					   : "\"state\": \"hole\"");
+		assert_has_not(json, "device_block");
+		free(text);
+		free(json);
+	}
+	look_away(&l);
+}
+END_TEST
+
+START_TEST(unwritten_ones_do_not_read_as_zeros_where_they_are_shown)
+{
+	const struct hostfs_options raw = { .raw_unwritten = true };
+	struct looked_at l;
+	char *text;
+
+	look_with(&l, mixed_host(), "/f", 1 << 20, raw);
+	text = at(&l, MAPREPORT_TABLE, 40 * 4096);
+	assert_has(text, "state:        unwritten");
+	assert_has_not(text, "zeros");
+	free(text);
+	look_away(&l);
+}
+END_TEST
+
 START_TEST(block_of_others_is_an_answer)
 {
 	struct looked_at l;
@@ -328,6 +369,9 @@ int main(void)
 			    (int)G_N_ELEMENTS(far));
 	tcase_add_loop_test(tc, hole_ends_with_the_file, 0,
 			    (int)G_N_ELEMENTS(kinds));
+	tcase_add_test(tc, bytes_in_the_inode_are_inline);
+	tcase_add_test(
+		tc, unwritten_ones_do_not_read_as_zeros_where_they_are_shown);
 	tcase_add_test(tc, block_of_others_is_an_answer);
 	tcase_add_test(tc, tree_blocks_hold_nothing_of_the_image);
 	tcase_add_test(tc, block_behind_the_host_is_not_found);

@@ -5,6 +5,8 @@
  */
 #include "reach_bed.h"
 
+#include <ext2fs/ext2_fs.h>
+
 #define MIB  (UINT64_C(1) << 20)
 #define SEED 6
 
@@ -286,6 +288,73 @@ START_TEST(a_log_in_use_is_told)
 }
 END_TEST
 
+/* A log in use, and in it a copy of the superblock, in its place. */
+static void log_copy(struct hostimg *host, uint64_t block,
+		     const struct ext2_super_block *copy)
+{
+	g_autofree char *file =
+		g_build_filename(hostimg_dir(host), "copy", NULL);
+
+	ck_assert(g_file_set_contents(file, (const char *)copy, sizeof(*copy),
+				      NULL));
+	hostimg_edit(host, "jo\njw -b %lu %s\njc\n", (unsigned long)block,
+		     file);
+}
+
+/*
+ * The bytes of the table of inodes of a group are then 2^32 more than 32 bits can
+ * say, which libext2fs takes.
+ */
+START_TEST(a_copy_in_the_log_is_judged_as_every_other)
+{
+	const struct kind kind = { "-t ext3 -b 1024", 24 * MIB, 1024, 8193 };
+	const struct hostfs_options opt = { .super_block = 8193 };
+	struct hostimg *host = make(&kind);
+	g_autoptr(GError) error = NULL;
+	struct ext2_super_block copy;
+	struct reach r;
+	uint32_t groups;
+
+	host_read(host, &copy, sizeof(copy), 8193 * 1024);
+	ck_assert_uint_eq(copy.s_magic, EXT2_SUPER_MAGIC);
+	groups = copy.s_inodes_count / copy.s_inodes_per_group;
+	copy.s_inodes_per_group +=
+		(uint32_t)((UINT64_C(1) << 32) / EXT2_INODE_SIZE(&copy));
+	copy.s_inodes_count = groups * copy.s_inodes_per_group;
+	log_copy(host, 8193, &copy);
+	ck_assert_ptr_null(reach_try(&r, host, opt, &error));
+	ck_assert_msg(error->code == RAWMAP_ERROR_CORRUPT &&
+			      strstr(error->message, "impossible numbers"),
+		      "code %d: %s", error->code, error->message);
+	blkdev_unref(r.dev);
+	blkdev_unref(r.file);
+	hostimg_free(host);
+}
+END_TEST
+
+/* As a host that was enlarged while it was mounted leaves it. */
+START_TEST(a_sound_copy_in_the_log_is_read_by)
+{
+	const struct kind kind = { "-t ext3 -b 1024", 24 * MIB, 1024, 8193 };
+	const struct hostfs_options opt = { .super_block = 8193 };
+	struct hostimg *host = make(&kind);
+	struct ext2_super_block copy;
+	struct hostfs_info info;
+	struct reach r;
+
+	host_read(host, &copy, sizeof(copy), 8193 * 1024);
+	memcpy(copy.s_volume_name, "from the log", 12);
+	log_copy(host, 8193, &copy);
+	reach_open(&r, host, opt);
+	hostfs_info(r.fs, &info);
+	ck_assert(info.replayed);
+	ck_assert_str_eq(info.label, "from the log");
+	hostfs_info_clear(&info);
+	reach_close(&r);
+	hostimg_free(host);
+}
+END_TEST
+
 /* Which bitmaps were ever written a copy does not know either. */
 START_TEST(what_is_in_use_cannot_be_told)
 {
@@ -327,6 +396,8 @@ int main(void)
 	tcase_add_loop_test(tc, a_wrong_block_gets_a_sentence, 0,
 			    G_N_ELEMENTS(wrong));
 	tcase_add_test(tc, a_log_in_use_is_told);
+	tcase_add_test(tc, a_copy_in_the_log_is_judged_as_every_other);
+	tcase_add_test(tc, a_sound_copy_in_the_log_is_read_by);
 	tcase_add_test(tc, what_is_in_use_cannot_be_told);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

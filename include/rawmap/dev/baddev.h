@@ -48,6 +48,12 @@ struct blkdev *baddev_new(struct blkdev *lower, const struct badranges *known,
 			  bool zero_on_error, baddev_say *say, void *arg);
 
 /*
+ * While it is strict, zero mode fails with -EIO where it would have given zeros:
+ * for who could not tell zeros from content. @dev may be NULL.
+ */
+void baddev_set_strict(struct blkdev *dev, bool strict);
+
+/*
  * All bad ranges that requests met: those parts of the known ones that somebody
  * asked for, and what the device refused. In zero mode these bytes are what was
  * read as zeros, rounded to sectors where the device refused them. The caller

@@ -42,6 +42,8 @@ struct hostfs_options {
 	bool norecovery;	    /* show it as it lies on the disk */
 	struct blkdev *journal_dev; /* of a journal outside; a reference is
 				       taken. NULL: none */
+	struct blkdev *bad;	    /* the filter of bad ranges (baddev.h) below
+			       the host; borrowed, for the open. NULL: none */
 
 	/* For read-only hosts; with others it is the caller's bug. */
 	bool deleted;	    /* "<N>" may name an inode without links */

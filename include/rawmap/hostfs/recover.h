@@ -34,8 +34,9 @@ struct recover_report {
 
 struct recover_options {
 	const char *name, *source; /* as in struct hostfs_options */
-	bool dry_run;	   /* find out, write nothing: @dev may be read-only */
-	bool keep_orphans; /* no reason to refuse; they stay what they are */
+	bool dry_run;	    /* find out, write nothing: @dev may be read-only */
+	bool keep_orphans;  /* no reason to refuse; they stay what they are */
+	struct blkdev *bad; /* as in struct hostfs_options */
 	/* As replay_progress in jbd/replay.h; may be NULL. */
 	void (*progress)(void *ctx, unsigned pass, uint64_t done,
 			 uint64_t total);

@@ -281,6 +281,23 @@ START_TEST(nobody_who_listens_is_a_line_in_the_log)
 }
 END_TEST
 
+/* A request that needs none of the bad bytes is served all the same. */
+START_TEST(while_it_is_strict_zeros_are_errors)
+{
+	know(10 * SECTOR, SECTOR);
+	start(_i, true);
+	spoil(20, 1);
+	baddev_set_strict(dev, true);
+	ck_assert_int_eq(read_at(10 * SECTOR, SECTOR), -EIO);
+	ck_assert_int_eq(read_at(19 * SECTOR, 3 * SECTOR), -EIO);
+	ck_assert_int_eq(read_at(11 * SECTOR, 9 * SECTOR), 0);
+	ck_assert_int_eq(read_at(21 * SECTOR, SECTOR), 0);
+	baddev_set_strict(dev, false);
+	ck_assert_int_eq(read_at(10 * SECTOR, SECTOR), 0);
+	ck_assert_int_eq(read_at(19 * SECTOR, 3 * SECTOR), 0);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("baddev zeros");
@@ -289,6 +306,7 @@ int main(void)
 		tc, around_a_bad_sector_all_bytes_are_right_at_every_alignment);
 	tcase_add_test(tc, at_the_edges_of_a_bad_sector_each_byte_counts);
 	tcase_add_test(tc, the_short_sector_at_the_end_may_be_bad);
+	tcase_add_loop_test(tc, while_it_is_strict_zeros_are_errors, 0, 2);
 	tcase_add_loop_test(tc, random_damage_agrees_with_a_model, 1, 9);
 	tcase_add_test(tc,
 		       a_bad_sector_is_asked_for_once_over_a_readonly_device);

@@ -314,6 +314,13 @@ START_TEST(the_defaults_by_name_change_nothing)
 }
 END_TEST
 
+START_TEST(the_defaults_by_name_are_for_every_mount)
+{
+	parse("image=/a,unwritten=zero,on-error=fail");
+	check();
+}
+END_TEST
+
 START_TEST(partition_auto_and_offset_are_places)
 {
 	ck_assert_int_eq(o.source.stack.place, STACK_WHOLE);
@@ -546,6 +553,7 @@ int main(void)
 	tcase_add_test(tc, parsing_stops_at_the_first_error);
 	tcase_add_test(tc, options_of_the_source_are_taken);
 	tcase_add_test(tc, the_defaults_by_name_change_nothing);
+	tcase_add_test(tc, the_defaults_by_name_are_for_every_mount);
 	tcase_add_test(tc, partition_auto_and_offset_are_places);
 	tcase_add_test(tc, paths_become_absolute);
 	tcase_add_loop_test(tc, what_needs_a_readonly_mount_is_refused_without,
