@@ -30,6 +30,13 @@ int cmd_stats(const struct command *self, int argc, char **argv);
 int cmd_advise(const struct command *self, int argc, char **argv);
 
 /*
+ * The same program under a name "mount.TYPE", where mount(8) looks for it: with
+ * mount's arguments and exit statuses. @mount: the command that does the work.
+ */
+bool is_mount_helper(const char *program);
+int mount_helper(const struct command *mount, int argc, char **argv);
+
+/*
  * Read the options of a sub-command; afterwards *argc counts the operands in
  * (*argv)[1...]. --help is answered here: true, and *ret_done is set. False
  * with RAWMAP_ERROR_USAGE: an unknown option, too few or too many operands.

@@ -144,6 +144,8 @@ int main(int argc, char **argv)
 	/* A limit of file sizes is an error like others, and has a sentence. */
 	signal(SIGXFSZ, SIG_IGN);
 	g_set_prgname("rawmap");
+	if (argc > 0 && is_mount_helper(argv[0]))
+		return mount_helper(find_command("mount"), argc, argv);
 	if (argc < 2) {
 		print_help(stderr);
 		return STATUS_USAGE;

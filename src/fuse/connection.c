@@ -64,7 +64,7 @@ static void log_for_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
 }
 
 static bool add_arguments(const struct session *s, const struct mountopts *opt,
-			  bool debug, struct fuse_args *args)
+			  bool others, bool debug, struct fuse_args *args)
 {
 	g_autofree char *name = g_strconcat("fsname=", s->source, NULL);
 	char *list = NULL;
@@ -74,7 +74,8 @@ static bool add_arguments(const struct session *s, const struct mountopts *opt,
 	done = fuse_opt_add_opt(&list, "subtype=rawmap") == 0 &&
 	       fuse_opt_add_opt_escaped(&list, name) == 0 &&
 	       fuse_opt_add_opt(&list, "default_permissions") == 0 &&
-	       fuse_opt_add_opt(&list, s->readonly ? "ro" : "rw") == 0;
+	       fuse_opt_add_opt(&list, s->readonly ? "ro" : "rw") == 0 &&
+	       (!others || fuse_opt_add_opt(&list, "allow_other") == 0);
 	/* To libfuse it says how its own loop, that engine's, takes requests. */
 	if (done && opt->over_uring && opt->engine == MOUNT_ENGINE_THREADS)
 		done = fuse_opt_add_opt(&list, "io_uring") == 0;
@@ -146,9 +147,12 @@ bool connection_new(struct session *s, const struct mountopts *opt, bool debug,
 		    GError **error)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	bool others;
 
+	if (!others_decide(opt, &others, error))
+		return false;
 	fuse_set_log_func(log_for_fuse);
-	if (add_arguments(s, opt, debug, &args))
+	if (add_arguments(s, opt, others, debug, &args))
 		s->se = fuse_session_new(&args, &operations, sizeof(operations),
 					 s);
 	fuse_opt_free_args(&args);

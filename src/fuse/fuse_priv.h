@@ -102,6 +102,13 @@ void reporter_stop(struct reporter *r);
 /* Say, with -v, what was decided about the images and who may use them. */
 void session_explain(const struct session *s, const struct mountopts *opt);
 
+/*
+ * What is to become of @opt's word about other users: *ret_add when they are to
+ * be let in though it does not say allow_other itself. That allow_other=auto
+ * lets nobody in is said here. False when it asks for what may not be.
+ */
+bool others_decide(const struct mountopts *opt, bool *ret_add, GError **error);
+
 /* Make s->se: nothing is mounted yet. */
 bool connection_new(struct session *s, const struct mountopts *opt, bool debug,
 		    GError **error);

@@ -45,6 +45,7 @@ static const struct {
 	[OPT_DDRESCUE] = { "ddrescue", "FILE" },
 	[OPT_COW] = { "cow", "FILE" },
 	[OPT_AUDIT] = { "audit", "FILE" },
+	[OPT_ALLOW_OTHER] = { "allow_other", NULL },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(own_options) == OPT_FUSE);
 
@@ -93,7 +94,7 @@ static bool take_own(struct mountopts *o, enum own opt, const char *value,
 		return option_usage(error,
 				    "option '%s' needs a value: -o %s=...",
 				    name, name);
-	if (!own_options[opt].value && value)
+	if (!own_options[opt].value && value && opt != OPT_ALLOW_OTHER)
 		return option_usage(error, "option '%s' takes no value", name);
 	if (opt != OPT_IMAGE && option_seen(o, opt))
 		return option_usage(error, "option '%s' is given twice", name);

@@ -52,7 +52,7 @@ static const enum own of_source[] = {
 
 /* Some of what libfuse takes, for the help. */
 static const char of_libfuse[] =
-	", allow_other, allow_root, auto_unmount, fsname=NAME";
+	", allow_other=auto, allow_root, auto_unmount, fsname=NAME";
 
 static void say_nothing(enum fuse_log_level level, const char *fmt, va_list ap)
 {
@@ -169,6 +169,20 @@ static bool check_source(const struct mountopts *o, GError **error)
 	return check_uses(o, error);
 }
 
+bool mountopts_knows(const char *option)
+{
+	struct mountopts o;
+	bool known = true;
+
+	mountopts_init(&o);
+	fuse_set_log_func(say_nothing);
+	if (mountopts_parse(&o, option, NULL) && o.fuse->len)
+		known = fuse_knows(g_ptr_array_index(o.fuse, 0));
+	fuse_set_log_func(NULL);
+	mountopts_clear(&o);
+	return known;
+}
+
 bool mountopts_has_fuse(const struct mountopts *o, const char *option)
 {
 	return g_ptr_array_find_with_equal_func(o->fuse, option, g_str_equal,
@@ -178,13 +192,16 @@ bool mountopts_has_fuse(const struct mountopts *o, const char *option)
 bool mountopts_check(const struct mountopts *o, GError **error)
 {
 	if (!o->images->len)
-		return option_usage(error, "no image is named: say -i PATH, "
-					   "the path of a file inside the "
-					   "source");
+		return option_usage(error, "no image is named: say -i PATH or "
+					   "-o image=PATH, the path of a file "
+					   "inside the source");
 	if (o->source.stack.readonly && option_seen(o, OPT_RW))
 		return option_usage(error, "'rw' contradicts 'ro' or -r");
 	if (o->sync && mountopts_has_fuse(o, "async"))
 		return option_usage(error, "'async' contradicts 'sync'");
+	if (o->others_auto && mountopts_has_fuse(o, "allow_root"))
+		return option_usage(error, "'allow_root' contradicts "
+					   "'allow_other=auto'");
 	return check_source(o, error) && check_fuse(o, error);
 }
 

@@ -34,6 +34,7 @@ enum own {
 	OPT_DDRESCUE,
 	OPT_COW,
 	OPT_AUDIT,
+	OPT_ALLOW_OTHER,
 	OPT_FUSE, /* not one of rawmap's */
 };
 G_STATIC_ASSERT(OPT_FUSE <= 32); /* mountopts.seen */
@@ -53,7 +54,7 @@ static inline bool option_seen(const struct mountopts *o, enum own opt)
 bool option_usage(GError **error, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /*
- * Take @value over: not NULL where the option takes one. @raw is the option as
+ * Take @value over: not NULL where the option needs one. @raw is the option as
  * it was written. False with RAWMAP_ERROR_USAGE.
  */
 bool option_set(struct mountopts *o, enum own opt, const char *value,

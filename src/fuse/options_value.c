@@ -114,6 +114,22 @@ static bool set_word(bool *ret, enum own opt, const char *value,
 			    option_name(opt), value, without, word);
 }
 
+/* Without a value it is libfuse's. */
+static bool set_others(struct mountopts *o, const char *value, const char *raw,
+		       GError **error)
+{
+	if (!value)
+		g_ptr_array_add(o->fuse, g_strdup(raw));
+	else if (strcmp(value, "auto") == 0)
+		o->others_auto = true;
+	else
+		return option_usage(error,
+				    "allow_other=%s: the value is auto, if "
+				    "there is one",
+				    value);
+	return true;
+}
+
 static bool set_path(char **ret, const char *value)
 {
 	*ret = path_absolute(value);
@@ -184,6 +200,8 @@ bool option_set(struct mountopts *o, enum own opt, const char *value,
 		return set_path(&source->stack.cow, value);
 	case OPT_AUDIT:
 		return set_path(&o->audit, value);
+	case OPT_ALLOW_OTHER:
+		return set_others(o, value, raw, error);
 	case OPT_RW:
 	case OPT_FUSE:
 		break;

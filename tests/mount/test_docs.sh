@@ -110,7 +110,7 @@ test_mount_options()
 		image=) value=/disk ;;
 		fsname=) value=name ;;
 		cache=) value=1M ;;
-		direct= | engine=) value=auto ;;
+		direct= | engine= | allow_other=) value=auto ;;
 		max_read=) value=65536 ;;
 		blocksize=) value=4096 ;;
 		unwritten=) value=raw ;;
@@ -154,11 +154,12 @@ test_completed_values()
 # scdoc puts a paragraph before everything; mandoc remarks on each.
 test_man_pages_render()
 {
-	local page
+	local page name
 	need scdoc mandoc
 	for page in "$man"/*.scd; do
-		scdoc <"$page" >"$TMP/page" || fail "scdoc refuses $page"
-		mandoc -Tlint -W warning "$TMP/page" >"$TMP/lint" 2>&1
+		name=$(basename "$page" .scd)
+		scdoc <"$page" >"$TMP/$name" || fail "scdoc refuses $page"
+		mandoc -Tlint -W warning "$TMP/$name" >"$TMP/lint" 2>&1
 		expect_equal "$(grep -v 'skipping paragraph macro' "$TMP/lint")" '' \
 			"what mandoc says of $page"
 	done

@@ -24,6 +24,7 @@ struct mountopts {
 	char *audit;	/* path of the record; NULL: none */
 	GString *given; /* all of -o, as it was written */
 	enum mount_engine engine;
+	bool others_auto;  /* let others in where that may be */
 	bool over_uring;   /* requests are to come through io_uring */
 	unsigned threads;  /* at most so many that wait for the source */
 	unsigned max_read; /* bytes; 0: libfuse was not told */
@@ -74,6 +75,9 @@ enum mountopts_use {
  * to be chosen is in lower case, what is to be filled in upper. The caller frees.
  */
 char *mountopts_describe(enum mountopts_use use);
+
+/* Does anybody know this one option, rawmap or libfuse? Its value aside. */
+bool mountopts_knows(const char *option);
 
 /* Is @option, as it stands here, among those for libfuse? */
 bool mountopts_has_fuse(const struct mountopts *o, const char *option);

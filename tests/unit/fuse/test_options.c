@@ -149,6 +149,55 @@ START_TEST(other_options_go_to_libfuse_as_they_were_written)
 }
 END_TEST
 
+START_TEST(others_by_all_means_are_libfuses)
+{
+	parse("image=/a,allow_other");
+	ck_assert(!o.others_auto);
+	assert_list(o.fuse, 0, "allow_other");
+	check();
+}
+END_TEST
+
+START_TEST(others_where_allowed_are_not)
+{
+	parse("image=/a,allow_other=auto");
+	ck_assert(o.others_auto);
+	ck_assert_uint_eq(o.fuse->len, 0);
+	check();
+}
+END_TEST
+
+START_TEST(others_by_an_empty_value_are_refused)
+{
+	refuse_parse("allow_other=", "allow_other=");
+}
+END_TEST
+
+START_TEST(others_by_another_value_are_refused)
+{
+	refuse_parse("allow_other=yes", "allow_other=yes");
+}
+END_TEST
+
+START_TEST(others_and_root_contradict)
+{
+	parse("image=/a,allow_other=auto,allow_root");
+	refuse_check("'allow_root'");
+}
+END_TEST
+
+START_TEST(what_somebody_knows_is_known)
+{
+	ck_assert(mountopts_knows("commit=5"));
+	ck_assert(mountopts_knows("commit=never"));
+	ck_assert(mountopts_knows("image=/a\\,b"));
+	ck_assert(mountopts_knows("noatime"));
+	ck_assert(mountopts_knows("fsname=x"));
+	ck_assert(!mountopts_knows("no_such_thing"));
+	ck_assert(!mountopts_knows("commi=5"));
+}
+END_TEST
+
 START_TEST(max_read_goes_to_libfuse_and_is_remembered)
 {
 	parse("image=/a,max_read=65536");
@@ -452,6 +501,7 @@ static const struct {
 } twice[] = {
 	{ "commit=5", "commit=6" },
 	{ "sync", "sync" },
+	{ "allow_other", "allow_other=auto" },
 	{ "discard", "discard" },
 	{ "engine=auto", "engine=uring" },
 	{ "partition=1", "partition=auto" },
@@ -530,6 +580,12 @@ int main(void)
 	tcase_add_test(tc, backslash_at_the_end_is_itself);
 	tcase_add_test(tc, empty_options_are_skipped);
 	tcase_add_test(tc, other_options_go_to_libfuse_as_they_were_written);
+	tcase_add_test(tc, others_by_all_means_are_libfuses);
+	tcase_add_test(tc, others_where_allowed_are_not);
+	tcase_add_test(tc, others_by_an_empty_value_are_refused);
+	tcase_add_test(tc, others_by_another_value_are_refused);
+	tcase_add_test(tc, others_and_root_contradict);
+	tcase_add_test(tc, what_somebody_knows_is_known);
 	tcase_add_test(tc, max_read_goes_to_libfuse_and_is_remembered);
 	tcase_add_test(tc, unknown_option_is_named);
 	tcase_add_test(tc, prefix_of_an_own_option_is_unknown);
