@@ -22,10 +22,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CONF	     "/etc/fuse.conf"
-#define PERMISSION   "user_allow_other"
-#define WHAT_TO_DO   "have it added, or mount as root"
-#define WHAT_LACKS   "'" CONF "' has no line '" PERMISSION "' that you can read"
+#define CONF	   "/etc/fuse.conf"
+#define PERMISSION "user_allow_other"
+#define WHAT_TO_DO "have it added, or mount as root"
+#define WHAT_LACKS \
+	"'/etc/fuse.conf' has no line 'user_allow_other' that you can read"
 #define WHO_IS_MEANT "root, and so losetup,"
 
 static bool has_capability(unsigned cap)
