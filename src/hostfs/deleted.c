@@ -210,6 +210,7 @@ static int look_at_inode(struct look *l, ext2_ino_t ino)
 	ext2_filsys ext = l->fs->fs;
 	dgrp_t group = ext2fs_group_of_ino(ext, ino);
 	uint32_t bit = (ino - 1) % EXT2_INODES_PER_GROUP(ext->super);
+	int size = (int)(EXT2_INODES_PER_GROUP(ext->super) / 8);
 	int err;
 
 	if (bit / 8 >= l->fs->block_size)
@@ -219,6 +220,9 @@ static int look_at_inode(struct look *l, ext2_ino_t ino)
 		return 0;
 	err = meta_read(l->fs, pblk_at(ext2fs_inode_bitmap_loc(ext, group)),
 			l->bits);
+	if (!err &&
+	    !ext2fs_inode_bitmap_csum_verify(ext, group, (char *)l->bits, size))
+		err = -EUCLEAN;
 	if (!err)
 		l->found.orphan = l->bits[bit / 8] >> bit % 8 & 1;
 	return err;

@@ -2,14 +2,17 @@
 /*
  * A host that needs recovery, on a source that must not change: through copy on
  * write it is recovered, written to, and comes back another day.
+ * RAWMAP_TEST_CONCURRENT
  */
 #include "recover_bed.h"
 
 #include <rawmap/dev/cow.h>
 #include <rawmap/hostfs/hostfile.h>
 #include <rawmap/hostfs/hostfs.h>
+#include <rawmap/image/committer.h>
 #include <rawmap/image/image.h>
 
+#include <support/gatedev.h>
 #include <support/nowritedev.h>
 
 static const struct cow_names names = { "file", "source" };
@@ -143,6 +146,54 @@ START_TEST(an_image_is_written_and_grows_beside_its_source)
 }
 END_TEST
 
+static void overwrite(struct image *img, uint64_t pos)
+{
+	ck_assert_int_eq(image_pwrite(img, "over", 4, img_off_at(pos)), 4);
+}
+
+static bool is_settled(struct rig *r)
+{
+	struct cow_info info;
+
+	ck_assert(cow_info(r->cow, &info));
+	return info.settled;
+}
+
+/* The host has nothing to commit, and would lose something all the same. */
+START_TEST(overwrites_are_settled_by_the_committer)
+{
+	const struct hostfs_options opt = { .readonly = false };
+	struct committer *committer;
+	struct hostfs *fs;
+	struct image *img;
+	struct blkdev *gate;
+	struct rig r;
+
+	rig_init(&r, &kinds[1]);
+	recover(&r);
+	gate = gatedev_new(r.store);
+	blkdev_unref(r.store);
+	r.store = gate;
+	rig_reopen(&r);
+	fs = hostfs_open(r.cow, &opt, NULL);
+	ck_assert_ptr_nonnull(fs);
+	img = image_new(hostfile_open(fs, "/disk", 1 << 20, NULL), false);
+	overwrite(img, 5);
+	ck_assert_int_eq(hostfs_settle(fs), 0);
+	overwrite(img, 30 * r.bed.bs);
+	ck_assert(!is_settled(&r));
+	gatedev_shut(gate);
+	committer = committer_start(fs, 1);
+	gatedev_wait(gate, 1);
+	gatedev_open(gate);
+	committer_stop(committer);
+	ck_assert(is_settled(&r));
+	image_free(img);
+	ck_assert_int_eq(hostfs_close(fs), 0);
+	rig_clear(&r);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cow host");
@@ -155,6 +206,7 @@ int main(void)
 			    G_N_ELEMENTS(kinds));
 	tcase_add_loop_test(tc, an_image_is_written_and_grows_beside_its_source,
 			    0, G_N_ELEMENTS(kinds));
+	tcase_add_test(tc, overwrites_are_settled_by_the_committer);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -27,7 +27,9 @@
 /* Of badhost_kinds. */
 #define EXT2	  0
 #define EXT4_BARE 1
+#define EXT4	  2
 #define EXT3	  3
+#define CLUSTERS  6
 
 /* What a small host can need. */
 #define REQUESTS 500
@@ -124,6 +126,49 @@ START_TEST(a_first_group_that_starts_before_the_superblock_is_refused)
 {
 	setup(EXT2);
 	change_super(first_block_zero);
+	expect_refused();
+	teardown();
+}
+END_TEST
+
+/* More than a block of bitmap can count, all of them in one group. */
+static void too_many_blocks(struct ext2_super_block *super)
+{
+	uint32_t bits = 8 * 1024u << super->s_log_block_size;
+	uint32_t ratio =
+		super->s_blocks_per_group / super->s_clusters_per_group;
+
+	/* libext2fs takes no more. */
+	bits = MIN(2 * bits, 65528);
+	super->s_clusters_per_group = bits;
+	super->s_blocks_per_group = bits * ratio;
+	super->s_inodes_count = super->s_inodes_per_group;
+}
+
+/* @_i: of badhost_kinds */
+START_TEST(a_group_larger_than_its_bitmap_is_refused)
+{
+	setup((unsigned)_i);
+	change_super(too_many_blocks);
+	expect_refused();
+	teardown();
+}
+END_TEST
+
+/* Of a number that no reader needs. */
+START_TEST(a_descriptor_with_a_wrong_sum_is_refused)
+{
+	const struct badhost_area *a;
+	uint8_t byte;
+	guint i = 0;
+
+	setup(EXT4);
+	do
+		a = &g_array_index(bh->areas, struct badhost_area, i++);
+	while (a->what != BADHOST_DESC);
+	patchdev_peek(dev, &byte, 1, a->pos + 12); /* free blocks */
+	byte ^= 1;
+	patchdev_poke(dev, &byte, 1, a->pos + 12);
 	expect_refused();
 	teardown();
 }
@@ -232,6 +277,58 @@ START_TEST(a_directory_with_an_endless_map_is_an_error)
 				      RAWMAP_ERROR_CORRUPT),
 		      "%s", error->message);
 	hostfs_close(fs);
+	teardown();
+}
+END_TEST
+
+static void put_leaf(uint32_t block, uint32_t start, unsigned len,
+		     uint32_t phys)
+{
+	uint8_t raw[1024];
+	struct ext3_extent_header *eh = (void *)raw;
+	struct ext3_extent *e = (void *)(eh + 1);
+
+	put_node(raw, sizeof(raw), 0, 1, 0);
+	*e = (struct ext3_extent){ .ee_block = start,
+				   .ee_len = (uint16_t)len,
+				   .ee_start = phys };
+	patchdev_poke(dev, raw, sizeof(raw), block * UINT64_C(1024));
+}
+
+/* Two leaves: blocks 0 to 7, and 8 to 15. */
+static void put_two_leaves(unsigned len_of_first)
+{
+	struct ext2_inode inode;
+	struct ext3_extent_idx *ix = (void *)(inode.i_block + 3);
+
+	put_leaf(spare(0), 0, len_of_first, spare(2));
+	put_leaf(spare(1), 8, 8, spare(2));
+	get_inode(BADHOST_DISK, &inode);
+	put_node(inode.i_block, sizeof(inode.i_block), 1, 2, spare(0));
+	ix[1].ei_block = 8;
+	ix[1].ei_leaf = spare(1);
+	put_inode(BADHOST_DISK, &inode);
+}
+
+/* What a block is would depend on which leaf was read last. */
+START_TEST(an_extent_that_reaches_into_the_next_leaf_is_an_error)
+{
+	char byte;
+
+	setup(EXT4_BARE);
+	for (unsigned len = 8; len <= 9; len++) {
+		struct hostfs *fs;
+		struct image *img;
+
+		put_two_leaves(len);
+		fs = open_host(true, NULL);
+		ck_assert_ptr_nonnull(fs);
+		img = image_new(hostfile_open(fs, "<12>", 1 << 20, NULL), true);
+		ck_assert_int_eq(image_pread(img, &byte, 1, img_off_at(0)),
+				 len == 8 ? 1 : -EUCLEAN);
+		image_free(img);
+		hostfs_close(fs);
+	}
 	teardown();
 }
 END_TEST
@@ -399,6 +496,31 @@ START_TEST(a_file_of_more_blocks_than_the_host_is_not_counted)
 }
 END_TEST
 
+/* No size says where it ended, and a search from its end finds nothing. */
+START_TEST(a_deleted_map_of_many_empty_leaves_is_an_error)
+{
+	const struct hostfs_options opt = { .readonly = true, .deleted = true };
+	g_autoptr(GError) error = NULL;
+	struct ext2_inode inode;
+	struct hostfs *fs;
+
+	setup(EXT2);
+	make_empty_leaves();
+	get_inode(BADHOST_DISK, &inode);
+	inode.i_links_count = 0;
+	inode.i_size_high = 0;
+	put_inode(BADHOST_DISK, &inode);
+	fs = hostfs_open(dev, &opt, NULL);
+	ck_assert_ptr_nonnull(fs);
+	ck_assert_ptr_null(hostfile_open(fs, "<12>", 0, &error));
+	ck_assert_msg(g_error_matches(error, RAWMAP_ERROR,
+				      RAWMAP_ERROR_CORRUPT),
+		      "%s", error->message);
+	hostfs_close(fs);
+	teardown();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("hostile");
@@ -409,16 +531,24 @@ int main(void)
 	tcase_add_test(tc, a_table_of_inodes_larger_than_its_blocks_is_refused);
 	tcase_add_test(
 		tc, a_first_group_that_starts_before_the_superblock_is_refused);
+	tcase_add_loop_test(tc, a_group_larger_than_its_bitmap_is_refused, EXT2,
+			    EXT2 + 1);
+	tcase_add_loop_test(tc, a_group_larger_than_its_bitmap_is_refused,
+			    CLUSTERS, CLUSTERS + 1);
 	tcase_add_test(
 		tc,
 		the_first_inodes_are_not_written_whatever_the_superblock_says);
 	tcase_add_test(tc, a_link_with_an_endless_map_is_an_error);
 	tcase_add_test(tc, a_directory_with_an_endless_map_is_an_error);
 	tcase_add_test(tc, a_journal_with_too_deep_a_map_is_left_alone);
+	tcase_add_test(tc,
+		       an_extent_that_reaches_into_the_next_leaf_is_an_error);
 	tcase_add_test(tc, a_journal_with_too_deep_a_map_is_refused_at_once);
 	tcase_add_test(tc, a_file_of_more_blocks_than_the_host_is_not_counted);
 	tcase_add_loop_test(tc, truncating_a_map_of_many_empty_leaves_is_linear,
 			    0, 2);
+	tcase_add_test(tc, a_descriptor_with_a_wrong_sum_is_refused);
+	tcase_add_test(tc, a_deleted_map_of_many_empty_leaves_is_an_error);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

@@ -8,6 +8,7 @@
 #include "difflog.h"
 #include "replayed_bed.h"
 
+#include <rawmap/base/crc32c.h>
 #include <rawmap/base/endian.h>
 #include <rawmap/hostfs/recover.h>
 #include <rawmap/jbd/format.h>
@@ -206,6 +207,25 @@ START_TEST(norecovery_does_without)
 }
 END_TEST
 
+START_TEST(norecovery_contradicts_it)
+{
+	const char *const words[] = { "contradicts", "'the source'", NULL };
+	struct hostfs_options opt;
+	struct bed bed;
+
+	bed_init(&bed, &shapes[PLAIN]);
+	{
+		g_autoptr(blkdev) dev = mem_of(bed.bytes, bed.size);
+		g_autoptr(blkdev) journal = mem_of(bed.log, bed.log_size);
+
+		opt = options_of(journal);
+		opt.norecovery = true;
+		seen_refused(dev, &opt, RAWMAP_ERROR_USAGE, words);
+	}
+	bed_clear(&bed);
+}
+END_TEST
+
 /* The log stays in use; the host does not say so. */
 START_TEST(a_clean_host_is_not_seen_through_it)
 {
@@ -362,6 +382,30 @@ START_TEST(what_is_no_journal_is_refused)
 	}
 	journal_super(&bed, bed.log)->header.magic = be32_of(4711);
 	refused_log(&bed, RAWMAP_ERROR_CORRUPT, "has no superblock");
+	bed_clear(&bed);
+}
+END_TEST
+
+/* Of the superblock before the journal's; mke2fs gives it none. */
+START_TEST(a_device_with_a_wrong_sum_is_refused)
+{
+	struct ext2_super_block *super;
+	struct bed bed;
+
+	bed_init(&bed, &shapes[PLAIN]);
+	super = ext_super(bed.log);
+	super->s_feature_ro_compat |= EXT4_FEATURE_RO_COMPAT_METADATA_CSUM;
+	super->s_checksum = crc32c(
+		~0u, super, offsetof(struct ext2_super_block, s_checksum));
+	{
+		g_autoptr(blkdev) dev = mem_of(bed.bytes, bed.size);
+		g_autoptr(blkdev) journal = mem_of(bed.log, bed.log_size);
+		const struct hostfs_options opt = options_of(journal);
+
+		hostfs_close(seen_ok(dev, &opt));
+	}
+	super->s_checksum ^= 1;
+	refused_log(&bed, RAWMAP_ERROR_CORRUPT, "wrong checksum");
 	bed_clear(&bed);
 }
 END_TEST
@@ -534,6 +578,7 @@ static void add_right(TCase *tc)
 {
 	tcase_add_loop_test(tc, host_is_seen_through_it, 0, N_SHAPES);
 	tcase_add_loop_test(tc, norecovery_does_without, 0, N_SHAPES);
+	tcase_add_test(tc, norecovery_contradicts_it);
 	tcase_add_loop_test(tc, a_clean_host_is_not_seen_through_it, 0,
 			    N_SHAPES);
 	tcase_add_loop_test(tc, a_clean_host_needs_none, 0, N_SHAPES);
@@ -546,6 +591,7 @@ static void add_others(TCase *tc)
 	tcase_add_loop_test(tc, a_dirty_host_without_it_is_refused, 0,
 			    N_SHAPES);
 	tcase_add_loop_test(tc, what_is_no_journal_is_refused, 0, N_SHAPES);
+	tcase_add_test(tc, a_device_with_a_wrong_sum_is_refused);
 	tcase_add_loop_test(tc, the_journal_of_another_host_is_refused, 0,
 			    N_SHAPES);
 	tcase_add_test(tc, users_other_than_the_host_are_refused);

@@ -5,6 +5,7 @@
  */
 #include "reach_bed.h"
 
+#include <rawmap/inspect/mapreport.h>
 #include <rawmap/map/extent.h>
 
 #include <time.h>
@@ -239,6 +240,8 @@ static const struct {
 } gone[] = {
 	{ EXT2, NO_POINTERS },
 	{ EXT2, NO_POINTERS "sif <12> size 0\n" },
+	/* A block of pointers, and none in it. */
+	{ EXT2, NO_POINTERS "sif <12> block[IND] 8000\nsif <12> size 0\n" },
 	/* The magic, and no entry. */
 	{ EXT4, "sif <12> block[0] 0xf30a\nsif <12> size 0\n" },
 	{ EXT4, "sif <12> block[0] 0xf30a\n" },
@@ -345,6 +348,34 @@ START_TEST(an_overwritten_map_is_an_error)
 }
 END_TEST
 
+START_TEST(dfxml_says_that_it_is_not_allocated)
+{
+	const struct hostimg_piece piece = { 0, 5000 };
+	struct hostimg *host = make(kinds[EXT4]);
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	struct mapreport what = {
+		.format = MAPREPORT_DFXML,
+		.out = out,
+		.source = "source",
+	};
+	struct reach r;
+
+	hostimg_put(host, "f", SEED, 5000, &piece, 1);
+	hostimg_edit(host, "rm f\n");
+	reach_open(&r, host, deleted);
+	reach_image(&r, INO);
+	what.hf = image_file(r.img);
+	ck_assert(mapreport_print(&what, NULL));
+	fclose(out);
+	ck_assert_msg(strstr(text, "<alloc>0</alloc>") != NULL, "%s", text);
+	free(text);
+	reach_close(&r);
+	hostimg_free(host);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hostfs/reach_deleted");
@@ -364,6 +395,7 @@ int main(void)
 	tcase_add_test(tc, a_size_that_is_gone_takes_a_map_that_can_be_read);
 	tcase_add_loop_test(tc, a_size_that_is_gone_is_that_of_the_map, 0, n);
 	tcase_add_loop_test(tc, an_overwritten_map_is_an_error, 0, n);
+	tcase_add_test(tc, dfxml_says_that_it_is_not_allocated);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

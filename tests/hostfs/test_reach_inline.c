@@ -169,6 +169,13 @@ START_TEST(a_report_says_inline_and_no_place)
 		      "%s", text);
 	ck_assert_msg(strstr(text, "/f: 1 extent\n") != NULL, "%s", text);
 	free(text);
+	text = report(&r, MAPREPORT_DFXML);
+	ck_assert_msg(strstr(text, "<byte_run file_offset=\"0\" len=\"61\" "
+				   "type=\"resident\"/>") &&
+			      strstr(text, "<byte_run file_offset=\"61\" "
+					   "len=\"4939\" fill=\"0\"/>"),
+		      "%s", text);
+	free(text);
 	reach_close(&r);
 	hostimg_free(host);
 }
@@ -256,6 +263,102 @@ START_TEST(bent_attributes_do_no_harm)
 }
 END_TEST
 
+/* As the kernel and libext2fs have them: fields behind i_extra_isize. */
+#define ATTRIBUTES (128 + 32 + 4)
+
+/* What another inode holds is not this one's content. */
+START_TEST(a_value_in_another_inode_is_damage)
+{
+	static const uint8_t ino[4] = { 11 };
+	struct hostimg *host = make(
+		"-t ext4 -b 4096 -O inline_data,^metadata_csum -I 512", 150);
+	struct reach r;
+
+	host_write(host, ino, 4, place_of(host, "/f") + ATTRIBUTES + 4);
+	reach_open(&r, host, (struct hostfs_options){ 0 });
+	reach_refused(&r, "/f", RAWMAP_ERROR_CORRUPT, "lacks a part");
+	reach_close(&r);
+	hostimg_free(host);
+}
+END_TEST
+
+/* The last entry ends with the inode, and its name would be behind that. */
+START_TEST(a_name_behind_the_inode_is_damage)
+{
+	uint8_t list[256 - ATTRIBUTES] = { 60, 7 };
+	struct hostimg *host = make(
+		"-t ext4 -b 4096 -O inline_data,^metadata_csum -I 256", 61);
+	struct reach r;
+
+	list[sizeof(list) - 16] = 4;
+	list[sizeof(list) - 15] = 7;
+	host_write(host, list, sizeof(list), place_of(host, "/f") + ATTRIBUTES);
+	reach_open(&r, host, (struct hostfs_options){ 0 });
+	reach_refused(&r, "/f", RAWMAP_ERROR_CORRUPT, "lacks a part");
+	reach_close(&r);
+	hostimg_free(host);
+}
+END_TEST
+
+#define PLAIN_HOST "-t ext4 -b 4096 -O inline_data,^metadata_csum -I 256"
+
+/* An entry, its name, and where its one byte of value is. */
+static void put_attribute(uint8_t *at, uint8_t index, const char *name,
+			  uint8_t offset)
+{
+	at[0] = (uint8_t)strlen(name);
+	at[1] = index;
+	at[2] = offset;
+	at[8] = 1;
+	memcpy(at + 16, name, strlen(name));
+}
+
+/* Names of any length, and of others that have the same. */
+START_TEST(other_attributes_are_passed_by)
+{
+	uint8_t list[256 - ATTRIBUTES] = { 0 }, byte = 0;
+	struct hostimg *host = make(PLAIN_HOST, 61);
+	struct reach r;
+
+	put_attribute(list, 1, "x", 80);
+	put_attribute(list + 20, 1, "data", 80);
+	put_attribute(list + 40, 7, "data", 84);
+	list[80] = 'n';
+	list[84] = 'y';
+	host_write(host, list, sizeof(list), place_of(host, "/f") + ATTRIBUTES);
+	reach_open(&r, host, (struct hostfs_options){ 0 });
+	reach_image(&r, "/f");
+	ck_assert_int_eq(image_pread(r.img, &byte, 1, img_off_at(60)), 1);
+	ck_assert_uint_eq(byte, 'y');
+	reach_close(&r);
+	hostimg_free(host);
+}
+END_TEST
+
+/* Bytes of the inode that say that there are no attributes. */
+static const struct {
+	unsigned at;
+	uint8_t byte;
+} without[] = {
+	{ ATTRIBUTES - 4, 1 }, /* the magic */
+	{ 128, 128 },	       /* i_extra_isize: fields to the end */
+};
+
+/* @_i: of without */
+START_TEST(what_is_no_list_of_attributes_is_not_read)
+{
+	struct hostimg *host = make(PLAIN_HOST, 61);
+	struct reach r;
+
+	host_write(host, &without[_i].byte, 1,
+		   place_of(host, "/f") + without[_i].at);
+	reach_open(&r, host, (struct hostfs_options){ 0 });
+	reach_refused(&r, "/f", RAWMAP_ERROR_CORRUPT, "lacks a part");
+	reach_close(&r);
+	hostimg_free(host);
+}
+END_TEST
+
 /* What the kernel leaves of one: no size, and no map to be taken apart. */
 START_TEST(a_deleted_one_is_read_with_all_that_is_there)
 {
@@ -324,6 +427,11 @@ int main(void)
 	tcase_add_test(tc, a_report_of_an_empty_file_is_empty);
 	tcase_add_test(tc, a_file_without_its_attribute_is_damaged);
 	tcase_add_test(tc, bent_attributes_do_no_harm);
+	tcase_add_test(tc, a_value_in_another_inode_is_damage);
+	tcase_add_test(tc, a_name_behind_the_inode_is_damage);
+	tcase_add_test(tc, other_attributes_are_passed_by);
+	tcase_add_loop_test(tc, what_is_no_list_of_attributes_is_not_read, 0,
+			    G_N_ELEMENTS(without));
 	tcase_add_test(tc, a_deleted_one_is_read_with_all_that_is_there);
 	tcase_add_test(tc, a_deleted_one_without_a_byte_is_gone);
 	tcase_add_test(tc, it_is_not_for_writing);

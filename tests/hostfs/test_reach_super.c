@@ -5,6 +5,8 @@
  */
 #include "reach_bed.h"
 
+#include <support/faultdev.h>
+
 #include <ext2fs/ext2_fs.h>
 
 #define MIB  (UINT64_C(1) << 20)
@@ -209,17 +211,22 @@ START_TEST(a_copy_that_is_no_better_is_not_named)
 }
 END_TEST
 
-/* In a host there may be an image of a host, with superblocks of its own. */
+/*
+ * In a host there may be an image of a host, with superblocks of its own. The
+ * third group, which has no copy, begins with the second of these.
+ */
+static const uint64_t elsewhere[] = { 9001, 16385 };
+
 START_TEST(a_superblock_that_belongs_elsewhere_is_not_taken)
 {
 	struct hostimg *host = make(&kinds[EXT4]);
 	g_autoptr(GError) error = NULL;
-	struct hostfs_options opt = { .super_block = 9001 };
+	struct hostfs_options opt = { .super_block = elsewhere[_i] };
 	uint8_t super[1024];
 	struct reach r;
 
 	host_read(host, super, sizeof(super), 1024);
-	host_write(host, super, sizeof(super), 9001 * 1024);
+	host_write(host, super, sizeof(super), elsewhere[_i] * 1024);
 	ck_assert_ptr_null(reach_try(&r, host, opt, &error));
 	ck_assert_int_eq(error->code, RAWMAP_ERROR_CORRUPT);
 	ck_assert_ptr_nonnull(strstr(error->message, "has no superblock"));
@@ -263,6 +270,27 @@ START_TEST(a_wrong_block_gets_a_sentence)
 		      "code %d: %s", error->code, error->message);
 	blkdev_unref(r.dev);
 	blkdev_unref(r.file);
+	hostimg_free(host);
+}
+END_TEST
+
+/* @_i: with the size of blocks, or without */
+START_TEST(a_copy_that_cannot_be_read_is_an_io_error)
+{
+	const struct hostfs_options opt = {
+		.readonly = true,
+		.super_block = 8193,
+		.super_block_size = _i ? 1024 : 0,
+	};
+	struct hostimg *host = make(&kinds[EXT4]);
+	g_autoptr(blkdev) dev = hostimg_dev(host, true);
+	g_autoptr(blkdev) bad = faultdev_new(dev);
+	g_autoptr(GError) error = NULL;
+
+	faultdev_spoil(bad, dev_off_at(8193 * 1024), 512, EIO);
+	ck_assert_ptr_null(hostfs_open(bad, &opt, &error));
+	ck_assert_msg(g_error_matches(error, RAWMAP_ERROR, RAWMAP_ERROR_IO),
+		      "%s", error->message);
 	hostimg_free(host);
 }
 END_TEST
@@ -392,9 +420,13 @@ int main(void)
 			    G_N_ELEMENTS(damages));
 	tcase_add_test(tc, where_there_is_none_nothing_is_promised);
 	tcase_add_test(tc, a_copy_that_is_no_better_is_not_named);
-	tcase_add_test(tc, a_superblock_that_belongs_elsewhere_is_not_taken);
+	tcase_add_loop_test(tc,
+			    a_superblock_that_belongs_elsewhere_is_not_taken, 0,
+			    G_N_ELEMENTS(elsewhere));
 	tcase_add_loop_test(tc, a_wrong_block_gets_a_sentence, 0,
 			    G_N_ELEMENTS(wrong));
+	tcase_add_loop_test(tc, a_copy_that_cannot_be_read_is_an_io_error, 0,
+			    2);
 	tcase_add_test(tc, a_log_in_use_is_told);
 	tcase_add_test(tc, a_copy_in_the_log_is_judged_as_every_other);
 	tcase_add_test(tc, a_sound_copy_in_the_log_is_read_by);

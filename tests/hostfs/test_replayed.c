@@ -335,6 +335,42 @@ START_TEST(a_log_with_blocks_of_another_size_is_refused)
 }
 END_TEST
 
+/* The gate is asked again: a host may have become another one in its log. */
+START_TEST(a_log_with_an_unknown_feature_is_refused)
+{
+	static const char *const words[] = { "'the source'",
+					     "-o norecovery shows", NULL };
+	struct ext2_super_block super;
+	struct bed bed;
+
+	bed_init(&bed, &kinds[PLAIN]);
+	super = *bed_super(bed.dirty);
+	super.s_feature_incompat |= 0x40000000;
+	log_super(&bed, &super);
+	refused_but_as_it_lies(&bed, RAWMAP_ERROR_UNSUPPORTED, words);
+	bed_clear(&bed);
+}
+END_TEST
+
+START_TEST(an_error_that_the_log_takes_back_is_told)
+{
+	struct ext2_super_block super;
+	struct bed bed;
+	struct hostfs *fs;
+	g_autoptr(blkdev) dev = NULL;
+
+	bed_init(&bed, &kinds[PLAIN]);
+	super = *bed_super(bed.dirty);
+	log_super(&bed, &super);
+	bed_super(bed.dirty)->s_state |= EXT2_ERROR_FS;
+	dev = bed_device(&bed, bed.dirty);
+	fs = seen_ok(dev, &through);
+	ck_assert(info_of(fs).has_error);
+	hostfs_close(fs);
+	bed_clear(&bed);
+}
+END_TEST
+
 /* ---- options ---- */
 
 START_TEST(norecovery_is_for_readers)
@@ -378,6 +414,7 @@ static void add_views(TCase *tc)
 	tcase_add_test(tc, an_empty_log_is_replayed);
 	tcase_add_test(tc, a_host_without_the_journal_that_it_needs_is_shown);
 	tcase_add_test(tc, an_error_of_the_journal_is_told);
+	tcase_add_test(tc, an_error_that_the_log_takes_back_is_told);
 	tcase_add_test(tc, norecovery_is_for_readers);
 	tcase_add_test(tc, norecovery_of_a_clean_host_is_nothing_special);
 }
@@ -392,6 +429,7 @@ static void add_damages(TCase *tc)
 	tcase_add_loop_test(tc, a_log_that_leaves_no_filesystem_is_refused, 0,
 			    4);
 	tcase_add_test(tc, a_log_with_blocks_of_another_size_is_refused);
+	tcase_add_test(tc, a_log_with_an_unknown_feature_is_refused);
 }
 
 int main(void)

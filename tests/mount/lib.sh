@@ -301,6 +301,8 @@ cleanup()
 			umount "${mounts[i]}" 2>/dev/null
 	done
 	for i in "${loops[@]}"; do
+		# Else they are those of whoever gets the device next.
+		[ -e "${i}p1" ] && partx -d "$i" >/dev/null 2>&1
 		losetup -d "$i" 2>/dev/null
 	done
 	for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do

@@ -53,6 +53,10 @@ reads_right "$TMP/part.001"
 expect_equal "$(cat "$TMP"/part.* | sha256sum)" "$sums" 'the parts'
 expect_status 0 "$RAWMAP" info -o partition=2 "$TMP/part.001"
 expect_text "$TMP/out" 'split raw'
+expect_status 2 "$RAWMAP" mount -r -o "partition=2,audit=$TMP/part.002" -i /vm \
+	"$TMP/part.001" "$MNT"
+expect_text "$TMP/err" 'a part of what is mounted'
+expect_equal "$(cat "$TMP"/part.* | sha256sum)" "$sums" 'the parts'
 
 say 'written through the parts'
 run "$RAWMAP" recover -o partition=2 "$TMP/part.001" >"$TMP/out"
@@ -84,6 +88,9 @@ expect_status 0 "$RAWMAP" info -o partition=2 "$TMP/evidence.E01"
 expect_text "$TMP/out" 'EWF'
 expect_status 1 "$RAWMAP" mount -o partition=2 -i /vm "$TMP/evidence.E01" "$MNT"
 expect_text "$TMP/err" '-r'
+expect_status 2 "$RAWMAP" mount -r -o "partition=2,audit=$TMP/evidence.E02" \
+	-i /vm "$TMP/evidence.E01" "$MNT"
+expect_equal "$(cat "$TMP"/evidence.E* | sha256sum)" "$sums" 'the evidence'
 
 say 'EWF with changes beside it, a filesystem in an image in a partition'
 mount_rawmap -o "partition=2,cow=$TMP/changes" -i /vm "$TMP/evidence.E01" "$MNT"

@@ -418,6 +418,17 @@ START_TEST(bad_blocks_of_the_source_are_not_compared)
 }
 END_TEST
 
+START_TEST(what_lies_beside_bad_blocks_is_compared)
+{
+	bed_close(&b);
+	b.spot->pos = 3 * 4096 + 10;
+	b.spot->len = 4096;
+	memdev_bytes(b.mem)[5 * 4096] ^= 1;
+	ck_refused(RAWMAP_ERROR_FAILED, "in 1 of 39 sampled blocks, first at "
+					"byte 20480:");
+}
+END_TEST
+
 START_TEST(blocks_that_were_bad_then_are_not_compared)
 {
 	bed_close(&b);
@@ -608,6 +619,7 @@ static void add_refusing(Suite *suite)
 	tcase_add_test(tc, a_changed_source_is_refused_with_the_place);
 	tcase_add_test(tc, of_a_large_source_ends_and_samples_are_compared);
 	tcase_add_test(tc, bad_blocks_of_the_source_are_not_compared);
+	tcase_add_test(tc, what_lies_beside_bad_blocks_is_compared);
 	tcase_add_test(tc, blocks_that_were_bad_then_are_not_compared);
 	tcase_add_test(tc, a_source_that_cannot_be_read_at_all_is_an_io_error);
 }

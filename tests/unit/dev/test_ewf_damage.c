@@ -25,10 +25,10 @@ const char *__lsan_default_suppressions(void)
 	return "leak:libewf_chunk_data_initialize\n";
 }
 
-/* Flip a bit of chunk @chunk, which is not compressed. */
-static void damage(unsigned chunk)
+/* Flip a bit behind byte @within of chunk @chunk, which is not compressed. */
+static void damage_at(unsigned chunk, size_t within)
 {
-	const uint8_t *needle = source + (size_t)chunk * CHUNK + 1000;
+	const uint8_t *needle = source + (size_t)chunk * CHUNK + within;
 
 	for (unsigned i = 1;; i++) {
 		g_autofree char *name = segment_name(i);
@@ -42,6 +42,11 @@ static void damage(unsigned chunk)
 		filebed_put(dir, name, bytes, len);
 		return;
 	}
+}
+
+static void damage(unsigned chunk)
+{
+	damage_at(chunk, 1000);
 }
 
 static int read_chunk(struct blkdev *dev, unsigned chunk)
@@ -144,6 +149,22 @@ START_TEST(damaged_end_of_an_odd_size_is_eio)
 	ck_assert_int_eq(blkdev_pread(dev, &byte, 1,
 				      dev_off_at(2 * CHUNK + 1776)),
 			 -EIO);
+	ck_assert_int_eq(read_chunk(dev, 1), 0);
+	blkdev_unref(dev);
+}
+END_TEST
+
+START_TEST(damaged_end_of_one_sector_is_eio)
+{
+	struct blkdev *dev;
+	uint8_t byte;
+
+	make_source(2 * CHUNK + 512, true);
+	ewftools_acquire(dir, "raw", "x", "-c none");
+	damage_at(2, 100);
+	dev = open_image("x.E01");
+	ck_assert_int_eq(
+		blkdev_pread(dev, &byte, 1, dev_off_at(2 * CHUNK + 511)), -EIO);
 	ck_assert_int_eq(read_chunk(dev, 1), 0);
 	blkdev_unref(dev);
 }
@@ -464,6 +485,7 @@ int main(void)
 	tcase_add_test(bad, damaged_chunk_is_eio_and_its_neighbours_are_not);
 	tcase_add_test(bad, any_read_that_meets_a_damaged_chunk_is_eio);
 	tcase_add_test(bad, damaged_end_of_an_odd_size_is_eio);
+	tcase_add_test(bad, damaged_end_of_one_sector_is_eio);
 	tcase_add_loop_test(bad, damage_among_compressed_chunks_is_eio, 0, 4);
 	tcase_add_loop_test(bad, damaged_table_gives_no_wrong_bytes, 0, 3);
 	tcase_add_loop_test(bad, damage_anywhere_gives_no_wrong_bytes, 0, 6);

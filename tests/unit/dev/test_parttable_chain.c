@@ -217,6 +217,23 @@ START_TEST(third_and_fourth_entries_must_lie_inside)
 }
 END_TEST
 
+/* A link may promise more than the extended partition has. */
+START_TEST(nor_do_they_reach_out_of_the_extended_partition)
+{
+	const uint32_t last = EXT_COUNT - 128;
+	g_autoptr(parttable) pt = NULL;
+
+	put_extended();
+	put_link(EXT_START, 0);
+	tablebuild_record(record_at(EXT_START), 1, 0x05, last, 4096);
+	tablebuild_record(record_at(EXT_START + last), 2, 0x83, 64, 64);
+	tablebuild_record(record_at(EXT_START + last), 3, 0x83, 65, 64);
+	pt = bed_read(&bed);
+	ck_logical(pt, 6);
+	ck_part(pt, 6, (EXT_START + last + 64) * 512, 64 * 512);
+}
+END_TEST
+
 START_TEST(a_record_of_the_chain_may_be_unreadable)
 {
 	g_autoptr(parttable) pt = NULL;
@@ -249,6 +266,7 @@ int main(void)
 	tcase_add_test(tc, a_chain_may_have_too_many_partitions);
 	tcase_add_test(tc, a_chain_may_be_long_and_empty);
 	tcase_add_test(tc, third_and_fourth_entries_must_lie_inside);
+	tcase_add_test(tc, nor_do_they_reach_out_of_the_extended_partition);
 	tcase_add_test(tc, a_record_of_the_chain_may_be_unreadable);
 	return bed_main("parttable_chain", tc);
 }
