@@ -111,11 +111,11 @@ ssize_t engine_pread(struct image *img, void *buf, size_t size, img_off pos)
 	return (ssize_t)done;
 }
 
-ssize_t engine_pwrite(struct session *s, struct image *img, const void *buf,
-		      size_t size, img_off pos)
+ssize_t engine_pwrite(struct image *img, const void *buf, size_t size,
+		      img_off pos, bool sync)
 {
 	ssize_t n = image_pwrite(img, buf, size, pos);
-	int err = n < 0 ? 0 : session_changed(s, img);
+	int err = n < 0 || !sync ? 0 : image_flush(img);
 
 	return err ? err : n;
 }

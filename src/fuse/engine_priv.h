@@ -31,8 +31,9 @@ struct engine_ops {
 	 */
 	void (*read)(struct session *s, fuse_req_t req, struct image *img,
 		     size_t size, img_off pos);
+	/* @sync: durable before the reply; the error of that is the reply. */
 	void (*write)(struct session *s, fuse_req_t req, struct image *img,
-		      const char *buf, size_t size, img_off pos);
+		      const char *buf, size_t size, img_off pos, bool sync);
 	void (*flush)(struct session *s, fuse_req_t req, struct image *img);
 	/* Until the end. 0: unmounted; > 0: the signal; else -errno. */
 	int (*serve)(struct session *s);
@@ -58,9 +59,9 @@ void engine_close(struct session *s);
  */
 ssize_t engine_pread(struct image *img, void *buf, size_t size, img_off pos);
 
-/* image_pwrite(), and what session_changed() adds to it. */
-ssize_t engine_pwrite(struct session *s, struct image *img, const void *buf,
-		      size_t size, img_off pos);
+/* image_pwrite(); with @sync behind it image_flush(), whose error it is then. */
+ssize_t engine_pwrite(struct image *img, const void *buf, size_t size,
+		      img_off pos, bool sync);
 
 #ifdef HAVE_LIBURING
 extern const struct engine_ops engine_uring;

@@ -26,11 +26,12 @@ static void read_now(struct session *s, fuse_req_t req, struct image *img,
 }
 
 static void write_now(struct session *s, fuse_req_t req, struct image *img,
-		      const char *buf, size_t size, img_off pos)
+		      const char *buf, size_t size, img_off pos, bool sync)
 {
 	uint64_t since = image_request_begin(img);
-	ssize_t n = engine_pwrite(s, img, buf, size, pos);
+	ssize_t n = engine_pwrite(img, buf, size, pos, sync);
 
+	(void)s;
 	image_request_end(img, since);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);

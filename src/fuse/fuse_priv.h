@@ -113,6 +113,12 @@ bool others_decide(const struct mountopts *opt, bool *ret_add, GError **error);
 bool connection_new(struct session *s, const struct mountopts *opt, bool debug,
 		    GError **error);
 
+/*
+ * What fi->fh says of an open file: the kernel sends what it reads and writes
+ * here as it is, whatever it has in its page cache.
+ */
+#define OPENED_DIRECT 1
+
 /* Operations, one file per family. */
 void op_init(void *userdata, struct fuse_conn_info *conn);
 

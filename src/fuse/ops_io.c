@@ -46,13 +46,22 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	s->engine->read(s, req, img, size, img_off_at((uint64_t)off));
 }
 
+/*
+ * Behind a synchronous write (O_SYNC, O_DSYNC, RWF_DSYNC) the kernel asks for a
+ * flush; but where op_open() answered "direct" it only says so in the flags.
+ */
+static bool is_sync_write(const struct session *s,
+			  const struct fuse_file_info *fi)
+{
+	return s->sync || (fi->fh == OPENED_DIRECT && (fi->flags & O_DSYNC));
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	      off_t off, struct fuse_file_info *fi)
 {
 	struct session *s = fuse_req_userdata(req);
 	struct image *img = image_for(req, ino);
 
-	(void)fi;
 	if (!img)
 		return;
 	if (off < 0) {
@@ -60,7 +69,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 		return;
 	}
 
-	s->engine->write(s, req, img, buf, size, img_off_at((uint64_t)off));
+	s->engine->write(s, req, img, buf, size, img_off_at((uint64_t)off),
+			 is_sync_write(s, fi));
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,

@@ -229,11 +229,13 @@ static bool is_writer(const struct fuse_file_info *fi)
 static int reply_open_direct(fuse_req_t req, struct fuse_file_info *fi)
 {
 #ifdef HAVE_FUSE_PARALLEL_DIRECT_WRITES
+	fi->fh = OPENED_DIRECT;
 	fi->direct_io = 1;
 	fi->parallel_direct_writes = 1;
 	return fuse_reply_open(req, fi);
 #else
 	struct fuse_open_out out = {
+		.fh = OPENED_DIRECT,
 		.open_flags = FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE,
 	};
 

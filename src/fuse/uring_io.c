@@ -224,7 +224,7 @@ static void moved(struct slot *slot)
 	/* A read is never short because of an error, a write may be. */
 	if (slot->op == BLKDEV_WRITE && slot->done)
 		slot->err = 0;
-	if (slot->op == BLKDEV_WRITE && !slot->err && slot->ring->u->s->sync)
+	if (slot->sync && !slot->err)
 		start_flush(slot);
 	else
 		over(slot);
@@ -346,6 +346,7 @@ static struct slot *take(struct session *s, fuse_req_t req, enum blkdev_io op,
 	slot->since = image_request_begin(img);
 	slot->buf = slot->payload;
 	slot->done = 0;
+	slot->sync = false;
 	slot->err = 0;
 	slot->inflight = 0;
 	slot->held = NULL;
@@ -368,7 +369,7 @@ void uring_read(struct session *s, fuse_req_t req, struct image *img,
 }
 
 void uring_write(struct session *s, fuse_req_t req, struct image *img,
-		 const char *buf, size_t size, img_off pos)
+		 const char *buf, size_t size, img_off pos, bool sync)
 {
 	struct slot *slot = take(s, req, BLKDEV_WRITE, img);
 
@@ -376,6 +377,7 @@ void uring_write(struct session *s, fuse_req_t req, struct image *img,
 	slot->buf += buf - (const char *)slot->payload;
 	slot->size = size;
 	slot->pos = pos;
+	slot->sync = sync;
 	if (size)
 		go_on(slot);
 	else

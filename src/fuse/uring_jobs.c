@@ -57,7 +57,8 @@ static void guard_knows(struct uring *u)
 
 static void work_changed(struct slot *slot)
 {
-	slot->err = session_changed(slot->ring->u->s, slot->img);
+	if (slot->sync)
+		slot->err = image_flush(slot->img);
 	put_replied(slot);
 }
 
@@ -125,7 +126,7 @@ static void part_is_last(struct slot *slot)
 {
 	if (slot->op == BLKDEV_WRITE && slot->done)
 		slot->err = 0;
-	if (slot->op == BLKDEV_WRITE && !slot->err && slot->ring->u->s->sync)
+	if (slot->sync && !slot->err)
 		add(&slot->ring->u->workers, slot, work_changed);
 	else
 		put_replied(slot);

@@ -75,6 +75,7 @@ struct slot {
 	uint8_t *buf;
 	size_t size, done;
 	img_off pos;
+	bool sync; /* a write: durable before its reply */
 	int err;
 	uint64_t since;	  /* image_request_begin() */
 	unsigned planned; /* of xfer */
@@ -250,7 +251,7 @@ static inline bool uring_is_over(struct uring *u)
 void uring_read(struct session *s, fuse_req_t req, struct image *img,
 		size_t size, img_off pos);
 void uring_write(struct session *s, fuse_req_t req, struct image *img,
-		 const char *buf, size_t size, img_off pos);
+		 const char *buf, size_t size, img_off pos, bool sync);
 void uring_flush(struct session *s, fuse_req_t req, struct image *img);
 
 /* An I/O is over: bytes or -errno. */

@@ -3,6 +3,7 @@
 #
 # Whether root, and so losetup, gets into an ordinary user's mount: what
 # /etc/fuse.conf allows, and what is said where it does not.
+# RAWMAP_TEST_ONCE
 
 # The file of this machine is left alone: a namespace has its own.
 # shellcheck source=tests/mount/lib_private.sh

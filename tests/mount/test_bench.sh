@@ -4,6 +4,7 @@
 # contrib/bench, small and short: the table, the JSON and a plot come out, with
 # figures in them, and nothing is left behind, neither after a run nor after one
 # that was interrupted.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

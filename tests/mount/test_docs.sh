@@ -3,6 +3,7 @@
 #
 # --help, the man pages and the completion know the same commands and options,
 # the program takes every mount option they name, and the man pages render.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -4,6 +4,7 @@
 # Messages that no other test asks for: those of docs/messages.md whose row names
 # this one. What is said in all of it is kept, and in the end each of those rows
 # must have been said. Decisions (-v) are a great part of them.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

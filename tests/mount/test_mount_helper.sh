@@ -3,6 +3,7 @@
 #
 # mount(8) with the types rawmap and fuse.rawmap: command lines, fstab, users,
 # and what it says when it cannot.
+# RAWMAP_TEST_ONCE
 
 # mount(8) looks for its helpers in /sbin alone. A namespace has another one, a
 # copy with ours in it.

@@ -3,6 +3,7 @@
 #
 # The Debian package that cpack makes of this build: what is in it, what it
 # depends on, and that lintian has nothing to say.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -5,6 +5,7 @@
 # by the same socket: under its name and process, at the level of each message,
 # and only when it is in the background. Here a program of the test has /dev/log,
 # in a /dev of its own.
+# RAWMAP_TEST_ONCE
 
 if [ "${1-}" != in-namespace ] && [ "$(id -u)" -eq 0 ]; then
 	exec unshare -m -- "$0" in-namespace

@@ -7,6 +7,7 @@
 # booted systemd does is not here: the order of units, the main process, what
 # signals do when something ends. Nor is udev: the unit's program makes the link
 # itself where there is none.
+# RAWMAP_TEST_ONCE
 
 # An installation of our own lies over /usr/local, and /run and /etc/rawmap are
 # ours, too.
