@@ -152,7 +152,8 @@ START_TEST(sectors_are_the_larger_ones)
 	g_autoptr(blkdev) other = memdev_new(BED_SIZE, 512);
 	g_autoptr(blkdev) large = memdev_new(cow_store_size(BED_SIZE), 4096);
 	g_autoptr(GError) error = NULL;
-	struct blkdev *cow = cow_new(source, NULL, store, &bed_names, true, &error);
+	struct blkdev *cow =
+		cow_new(source, NULL, store, &bed_names, true, &error);
 
 	ck_assert_ptr_nonnull(cow);
 	ck_assert_uint_eq(blkdev_geometry(cow)->sector, 4096);
@@ -171,7 +172,8 @@ START_TEST(a_cluster_and_its_bit_lie_where_the_format_says)
 	g_autoptr(blkdev) source = memdev_new(size, 512);
 	g_autoptr(blkdev) store = memdev_new(cow_store_size(size), 512);
 	g_autoptr(GError) error = NULL;
-	struct blkdev *cow = cow_new(source, NULL, store, &bed_names, true, &error);
+	struct blkdev *cow =
+		cow_new(source, NULL, store, &bed_names, true, &error);
 	const uint8_t *file = memdev_bytes(store);
 	struct cow_info info;
 
