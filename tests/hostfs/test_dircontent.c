@@ -83,7 +83,7 @@ START_TEST(entries_that_do_not_fit_their_block_are_an_error)
 		refused(host, "/d/no", RAWMAP_ERROR_NOT_FOUND, "no 'no'");
 	else
 		refused(host, "/d/no", RAWMAP_ERROR_CORRUPT,
-			"cannot read a directory");
+			"of a directory, inode 13");
 	hostimg_free(host);
 }
 END_TEST
