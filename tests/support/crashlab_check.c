@@ -49,7 +49,7 @@ struct amount {
 static struct amount amount(unsigned share)
 {
 	const char *states = g_getenv("RAWMAP_STATES");
-	struct amount much = { 2, 400 };
+	struct amount much = { 2, 250 };
 
 	if (g_getenv("RAWMAP_FULL"))
 		much = (struct amount){ 12, 4000 };
