@@ -224,11 +224,27 @@ mount_rawmap()
 }
 
 # wait_for_server STATUS: it has ended, its last commit is on the source.
+# Where each of its threads is, and who else may hold the mount.
+tell_of_server()
+{
+	local task
+	for task in /proc/"$SERVER"/task/*; do
+		say "$(cat "$task/comm" "$task/wchan" "$task/syscall" \
+			"$task/stack" 2>&1 | tr '\n' ' ')"
+	done
+	ls -l "/proc/$SERVER/fd" >&2
+	grep rawmap /proc/self/mountinfo >&2
+	lsns -t mnt >&2
+}
+
 wait_for_server()
 {
 	local got=0
 	timeout "$limit" tail --pid="$SERVER" -s 0.01 -f /dev/null ||
-		fail "the server does not end"
+		{
+			tell_of_server
+			fail "the server does not end"
+		}
 	wait "$SERVER" || got=$?
 	SERVER=
 	[ "$got" -eq "$1" ] ||
