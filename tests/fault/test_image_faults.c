@@ -42,7 +42,7 @@ static const struct fault faults[] = {
 };
 
 /* Lives in a sample, and how many of them e2fsck judges: it is slow. */
-#define SAMPLE 6
+#define SAMPLE 4
 
 static unsigned judged(const struct fault *f)
 {

@@ -3,6 +3,7 @@
 #
 # What attach and detach will not do: each time with a sentence, and with
 # everything as it was. And what a server that ends in between leaves.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib_attach.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib_attach.sh"

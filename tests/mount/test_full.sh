@@ -3,6 +3,7 @@
 #
 # A host that is full: the writer is told, what was written stays, and space
 # that is given back can be used.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

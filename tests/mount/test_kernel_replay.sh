@@ -5,6 +5,7 @@
 # rawmap recover. They get copies of a host whose server was killed, and must end
 # with the same image on a sound host. With the journals of mke2fs, which have no
 # features, and with those that the kernel gives them when it mounts first.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -5,6 +5,7 @@
 # themselves: qemu-img of the exposed image, fiwalk and debugfs of the host.
 #
 # RAWMAP_DFXML_XSD, if set: the public schema, to validate with it as well.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

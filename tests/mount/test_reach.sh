@@ -4,6 +4,7 @@
 # Images on hosts of all kinds, and what is left of deleted ones, compared with
 # what others read: the kernel's mount, debugfs, and icat of The Sleuth Kit. A
 # host that is only looked at stays as it is, to the byte.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -3,6 +3,7 @@
 #
 # rawmap recover on hosts that the kernel left dirty: copies of them, made while
 # they were mounted. The kernel's own mount, e2fsck and debugfs' replay judge.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

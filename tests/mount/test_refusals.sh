@@ -4,6 +4,7 @@
 # What rawmap does not open, or does not open for writing: one sentence, exit
 # status 1, nothing mounted, and not a byte of the source changed. Where reading
 # is sound, -r reads.
+# RAWMAP_TEST_ONCE
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -162,7 +162,7 @@ START_TEST(changes_go_on_whatever_is_advised)
 
 	fprintf(stderr, "# %s, cache %llu: RAWMAP_SEED=%u\n", v->mkfs,
 		(unsigned long long)v->budget, seed);
-	steps = g_getenv("RAWMAP_FULL") ? 20000 : 1000;
+	steps = g_getenv("RAWMAP_FULL") ? 20000 : 400;
 	make_model(pieces);
 	imagehost_init(&host, &spec);
 	imagehost_open(&host);

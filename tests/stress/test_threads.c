@@ -303,7 +303,7 @@ START_TEST(threads_see_their_own_bytes_and_no_stale_ones)
 
 	fprintf(stderr, "# %s, cache %llu: RAWMAP_SEED=%u\n", v->mkfs,
 		(unsigned long long)v->budget, seed);
-	steps = g_getenv("RAWMAP_FULL") ? 20000 : 200;
+	steps = g_getenv("RAWMAP_FULL") ? 20000 : 120;
 	for (i = 0; i < WRITERS; i++)
 		w[i] = (struct writer){ i, seed + i, g_malloc0(LIMIT), FIXED };
 	imagehost_init(&host, &spec);

@@ -54,7 +54,7 @@ static struct amount amount(unsigned share)
 	if (g_getenv("RAWMAP_FULL"))
 		much = (struct amount){ 12, 4000 };
 	else if (crashlab_is_slow())
-		much = (struct amount){ 1, 80 };
+		much = (struct amount){ 1, 50 };
 	much.quota = MAX(much.quota * share / 100, 1);
 	if (states)
 		much.quota = (unsigned)g_ascii_strtoull(states, NULL, 0);
