@@ -98,6 +98,19 @@ static inline struct blkdev *bed_try(struct cow_bed *b, struct blkdev *store,
 	return dev;
 }
 
+/* Opening @store again fails; @code < 0: with any. */
+static inline void bed_refused(struct cow_bed *b, struct blkdev *store,
+			       int code, const char *text)
+{
+	g_autoptr(GError) error = NULL;
+
+	ck_assert_ptr_null(bed_try(b, store, false, &error));
+	ck_assert_msg(code < 0 || g_error_matches(error, RAWMAP_ERROR, code),
+		      "%s", error->message);
+	ck_assert_msg(strstr(error->message, text) != NULL, "%s",
+		      error->message);
+}
+
 static inline void bed_open_on(struct cow_bed *b, struct blkdev *store,
 			       bool fresh)
 {
