@@ -507,6 +507,10 @@ int indtree_load(struct hostfile *hf, lblk at, struct leaf *ret);
 /* Whichever the file has, or one hole for inline data. */
 int hostfile_load_leaf(struct hostfile *hf, lblk at, struct leaf *ret);
 
+/* hostfile_map_at() for who has the host's lock; never reads ahead. */
+int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
+		  struct extent *ret);
+
 /* Say once a file that its metadata is corrupt. Returns -EUCLEAN. */
 int hostfile_corrupt(struct hostfile *hf, pblk block, const char *what);
 
@@ -537,12 +541,6 @@ char *exttree_check(struct hostfile *hf);
 /* Blocks of one reserved run: the longest written extent. */
 #define FILL_RUN_MAX 32768
 
-/*
- * extmap_lookup() that loads the leaf when it is unknown: 0, -EUCLEAN, -EIO. At
- * most up to the end of that leaf then.
- */
-int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
-		  struct extent *ret);
 /* Where an inode's blocks start when nothing else says where. */
 pblk hostfile_inode_goal(struct hostfile *hf);
 /*

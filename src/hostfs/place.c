@@ -19,12 +19,6 @@
 
 #include <errno.h>
 
-static int tree_load(struct hostfile *hf, lblk at, struct leaf *ret)
-{
-	return hf->extent_mapped ? exttree_load(hf, at, ret)
-				 : indtree_load(hf, at, ret);
-}
-
 uint64_t hostfile_tree_worst(struct hostfile *hf, uint64_t len)
 {
 	return hf->extent_mapped ? exttree_worst(hf, len)
@@ -39,54 +33,6 @@ uint64_t hostfile_tree_worst(struct hostfile *hf, uint64_t len)
 bool hostfile_fits_tx(struct hostfile *hf, uint64_t tree_blocks)
 {
 	return 3 * tree_blocks <= tx_op_blocks(hf->fs) / 2;
-}
-
-/*
- * What the leaf says of @at, at most @max blocks. The cache was told, too, but
- * may forget it at any time: drop does not take the host's lock.
- */
-static void look_in_leaf(const struct leaf *leaf, uint64_t at, uint64_t max,
-			 struct extent *ret)
-{
-	uint64_t end = leaf->start.v + leaf->len;
-
-	*ret = (struct extent){ .start = lblk_at(at), .state = EXTENT_HOLE };
-	for (guint i = 0; i < leaf->extents->len; i++) {
-		const struct extent *e =
-			&g_array_index(leaf->extents, struct extent, i);
-
-		if (extent_end(e) <= at)
-			continue;
-		if (e->start.v > at) {
-			end = u64_min(end, e->start.v);
-			break;
-		}
-		ret->phys = pblk_add(e->phys, at - e->start.v);
-		ret->state = e->state;
-		end = extent_end(e);
-		break;
-	}
-	ret->len = u64_min(end - at, max);
-}
-
-int hostfile_look(struct hostfile *hf, lblk at, uint64_t max,
-		  struct extent *ret)
-{
-	g_autoptr(GArray) extents = NULL;
-	struct leaf leaf;
-	int err;
-
-	if (extmap_lookup(hf->map, at, max, ret))
-		return 0;
-	extents = g_array_new(FALSE, FALSE, sizeof(struct extent));
-	leaf = (struct leaf){ .extents = extents };
-	err = tree_load(hf, at, &leaf);
-	if (err)
-		return err;
-	extmap_load(hf->map, leaf.start, leaf.len,
-		    (const struct extent *)(void *)extents->data, extents->len);
-	look_in_leaf(&leaf, at.v, max, ret);
-	return 0;
 }
 
 /* Where an inode's data starts when nothing else says where. */
@@ -138,7 +84,7 @@ static int goal_from_leaf(struct hostfile *hf, uint64_t at, bool *ret_found,
 		extents = g_array_new(FALSE, FALSE, sizeof(struct extent));
 	struct leaf leaf = { .extents = extents };
 	unsigned low = 0, high;
-	int err = tree_load(hf, lblk_at(at), &leaf);
+	int err = hostfile_load_leaf(hf, lblk_at(at), &leaf);
 
 	if (err)
 		return err;

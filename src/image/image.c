@@ -89,7 +89,6 @@ struct image *image_new(struct hostfile *hf, bool readonly)
 	img->bytes = hostfile_inline(hf, &len);
 	img->bytes_len = len;
 	rangelock_init(&img->ranges);
-	mutex_init(&img->load_lock);
 	return img;
 }
 
@@ -109,7 +108,6 @@ void image_free(struct image *img)
 		return;
 	image_settle(img);
 	rangelock_clear(&img->ranges);
-	mutex_clear(&img->load_lock);
 	hostfile_close(img->hf);
 	g_free(img);
 }

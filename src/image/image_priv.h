@@ -23,8 +23,6 @@ struct image {
 	uint64_t bytes_len;   /* set once */
 
 	struct rangelock ranges;
-	/* Between range lock and host: a load and the look at what it brought. */
-	struct mutex load_lock;
 
 	uint64_t last_write;	  /* atomic; ns of the epoch, 0: settled */
 	struct image_stats stats; /* atomic */

@@ -1,37 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Where things are: the map behind the cache, and the lock that a change of a
- * range needs.
- *
- * With a small budget what one thread loads may be evicted by the next load. So
- * load and look happen under one lock of the image, which no other load of the
- * image gets in between; the rest (a change of the map that evicts, a drop by
- * the user) is rare, and simply tried again.
- */
+/* Where things are: the map, and the lock that a change of a range needs. */
 #include "image_priv.h"
 
 #include <rawmap/base/bytes.h>
 
 #include <errno.h>
-
-/* Nobody is that unlucky: a map that never learns the block is a broken one. */
-#define LOAD_TRIES 64
-
-static int load_at(struct image *img, lblk at, uint64_t max, struct extent *ret)
-{
-	unsigned tries;
-	int err = 0;
-
-	mutex_lock(&img->load_lock);
-	/* Who held the lock before us may have loaded what we miss. */
-	for (tries = 0; !extmap_lookup(img->map, at, max, ret); tries++) {
-		err = tries < LOAD_TRIES ? hostfile_load(img->hf, at) : -EIO;
-		if (err)
-			break;
-	}
-	mutex_unlock(&img->load_lock);
-	return err;
-}
 
 int image_map_at(struct image *img, lblk at, uint64_t max, unsigned flags,
 		 struct extent *ret)
@@ -42,11 +15,9 @@ int image_map_at(struct image *img, lblk at, uint64_t max, unsigned flags,
 		return 0;
 	}
 	max = u64_min(max, LBLK_END - at.v);
-	if (extmap_lookup(img->map, at, max, ret))
-		return 0;
 	if (flags & IMAGE_NOWAIT)
-		return -EAGAIN;
-	return load_at(img, at, max, ret);
+		return extmap_lookup(img->map, at, max, ret) ? 0 : -EAGAIN;
+	return hostfile_map_at(img->hf, at, max, ret);
 }
 
 bool image_take(struct image *img, struct rangelock_hold *hold,

@@ -22,16 +22,10 @@ static bool joins(const struct extent *a, const struct extent *b)
 static bool lookup(struct hostfile *hf, uint64_t at, uint64_t max,
 		   struct extent *ret, GError **error)
 {
-	struct extmap *map = hostfile_map(hf);
-	int err;
+	int err = hostfile_map_at(hf, lblk_at(at), max, ret);
 
-	if (extmap_lookup(map, lblk_at(at), max, ret))
-		return true;
-	err = hostfile_load(hf, lblk_at(at));
-	if (!err && extmap_lookup(map, lblk_at(at), max, ret))
-		return true;
 	if (!err)
-		err = -EUCLEAN;
+		return true;
 	error_set_errno(
 		error, err == -EUCLEAN ? RAWMAP_ERROR_CORRUPT : RAWMAP_ERROR_IO,
 		-err, "cannot read the map of '%s' at block %" PRIu64,

@@ -145,20 +145,15 @@ static inline bool walk_map(struct hostfile *hf, uint64_t at,
 			    const GArray *zones, GArray *mapped)
 {
 	struct hostfs *fs = hostfile_host(hf);
-	struct extmap *map = hostfile_map(hf);
 	bool whole = true;
 
 	for (unsigned n = 0; n < WALK_MAX && at < LBLK_END; n++) {
 		struct extent e;
 
-		if (!extmap_lookup(map, lblk_at(at), LBLK_END - at, &e)) {
-			if (hostfile_load(hf, lblk_at(at))) {
-				whole = false;
-				at += at / 8 + 1;
-				continue;
-			}
-			g_assert(extmap_lookup(map, lblk_at(at), LBLK_END - at,
-					       &e));
+		if (hostfile_map_at(hf, lblk_at(at), LBLK_END - at, &e)) {
+			whole = false;
+			at += at / 8 + 1;
+			continue;
 		}
 		g_assert(e.start.v == at);
 		check_extent(&e, zones, hostfs_data_dev(fs),

@@ -87,10 +87,8 @@ static inline enum extent_state state_at(uint64_t block)
 {
 	struct extent e;
 
-	while (!extmap_lookup(hostfile_map(image_file(h.img)), lblk_at(block),
-			      1, &e))
-		ck_assert_int_eq(
-			hostfile_load(image_file(h.img), lblk_at(block)), 0);
+	ck_assert_int_eq(
+		hostfile_map_at(image_file(h.img), lblk_at(block), 1, &e), 0);
 	return e.state;
 }
 

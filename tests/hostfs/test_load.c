@@ -71,19 +71,21 @@ static void bed_clear(struct bed *bed)
 	hostimg_free(bed->img);
 }
 
-/* The extent at @at, loaded where it must be. */
+/* The extent at @at, loaded where it must be; the cache says the same then. */
 static int lookup(struct hostfile *hf, uint64_t at, uint64_t max,
 		  struct extent *ret)
 {
-	struct extmap *map = hostfile_map(hf);
-	int err;
+	int err = hostfile_map_at(hf, lblk_at(at), max, ret);
+	struct extent cached;
 
-	if (extmap_lookup(map, lblk_at(at), max, ret))
-		return 0;
-	err = hostfile_load(hf, lblk_at(at));
 	if (err)
 		return err;
-	ck_assert(extmap_lookup(map, lblk_at(at), max, ret));
+	ck_assert(extmap_lookup(hostfile_map(hf), lblk_at(at), max, &cached));
+	ck_assert_uint_eq(cached.start.v, ret->start.v);
+	ck_assert_int_eq(cached.state, ret->state);
+	ck_assert_uint_ge(cached.len, ret->len);
+	if (ret->state != EXTENT_HOLE)
+		ck_assert_uint_eq(cached.phys.v, ret->phys.v);
 	return 0;
 }
 
@@ -280,14 +282,15 @@ START_TEST(sequential_misses_load_more_and_more)
 	for (; at < 10000; at++) {
 		if (extmap_lookup(hostfile_map(bed.hf), lblk_at(at), 1, &e))
 			continue;
-		ck_assert_int_eq(hostfile_load(bed.hf, lblk_at(at)), 0);
+		ck_assert_int_eq(hostfile_map_at(bed.hf, lblk_at(at), 1, &e),
+				 0);
 		calls++;
 	}
 	/* 40 leaves by 1 or 2, 4, 8, 16, 16. */
 	ck_assert_uint_ge(loads_of(&bed), 40);
 	ck_assert_uint_le(calls, 7);
 	before = loads_of(&bed);
-	ck_assert_int_eq(hostfile_load(bed.hf, lblk_at(5)), 0);
+	ck_assert_int_eq(hostfile_map_at(bed.hf, lblk_at(5), 1, &e), 0);
 	ck_assert_uint_eq(loads_of(&bed), before);
 	bed_clear(&bed);
 }
@@ -296,13 +299,14 @@ END_TEST
 START_TEST(a_random_miss_loads_one_leaf)
 {
 	struct bed bed;
+	struct extent e;
 
 	bed_make(&bed, "-t ext2 -b 1024");
 	hostimg_put_comb(bed.img, "comb", 6, 1024, 5000);
 	bed_open(&bed, "/comb", 16 << 20);
-	ck_assert_int_eq(hostfile_load(bed.hf, lblk_at(9000)), 0);
-	ck_assert_int_eq(hostfile_load(bed.hf, lblk_at(3000)), 0);
-	ck_assert_int_eq(hostfile_load(bed.hf, lblk_at(6000)), 0);
+	ck_assert_int_eq(hostfile_map_at(bed.hf, lblk_at(9000), 1, &e), 0);
+	ck_assert_int_eq(hostfile_map_at(bed.hf, lblk_at(3000), 1, &e), 0);
+	ck_assert_int_eq(hostfile_map_at(bed.hf, lblk_at(6000), 1, &e), 0);
 	ck_assert_uint_eq(loads_of(&bed), 3);
 	bed_clear(&bed);
 }

@@ -56,16 +56,10 @@ static char *read_map(struct crashlab *lab, struct hostfile *hf, uint32_t *sum,
 	struct extent e;
 
 	for (uint64_t at = 0; at < end; at += e.len) {
-		if (!extmap_lookup(hostfile_map(hf), lblk_at(at), end - at,
-				   &e)) {
-			int err = hostfile_load(hf, lblk_at(at));
+		int err = hostfile_map_at(hf, lblk_at(at), end - at, &e);
 
-			if (err)
-				return g_strdup_printf("the map: %s",
-						       g_strerror(-err));
-			e.len = 0;
-			continue;
-		}
+		if (err)
+			return g_strdup_printf("the map: %s", g_strerror(-err));
 		*sum = add_extent(&e, *sum);
 		for (uint64_t i = 0;
 		     owned && e.state != EXTENT_HOLE && i < e.len; i++)

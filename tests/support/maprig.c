@@ -90,13 +90,7 @@ uint64_t maprig_available(struct maprig *rig)
 static int look(struct maprig *rig, uint64_t at, uint64_t max,
 		struct extent *ret)
 {
-	while (!extmap_lookup(hostfile_map(rig->hf), lblk_at(at), max, ret)) {
-		int err = hostfile_load(rig->hf, lblk_at(at));
-
-		if (err)
-			return err;
-	}
-	return 0;
+	return hostfile_map_at(rig->hf, lblk_at(at), max, ret);
 }
 
 struct extent maprig_look(struct maprig *rig, uint64_t at, uint64_t max)

@@ -78,17 +78,20 @@ struct extmap *hostfile_map(struct hostfile *hf);     /* borrowed */
 const void *hostfile_inline(const struct hostfile *hf, size_t *ret_len);
 
 /*
- * Make the cache know about @at: reads one metadata leaf (extent leaf or
- * indirect block), more when the misses look sequential.
+ * What is at block @at (< LBLK_END): as extmap_lookup() says it, from the cache,
+ * or from one metadata leaf (extent leaf or indirect block) that is read into
+ * it; more of them when the misses look sequential. The answer holds whatever
+ * the cache forgets meanwhile.
  * Returns 0, -EUCLEAN (corrupt metadata; said once, naming the block), -EIO.
  */
-int hostfile_load(struct hostfile *hf, lblk at);
+int hostfile_map_at(struct hostfile *hf, lblk at, uint64_t max,
+		    struct extent *ret);
 
 /*
  * Make the cache know all of [start, start + len) that lies inside the file, in
  * as few reads as the map's place allows. What the cache has no room for is
  * forgotten again, but for what is pinned. Others get the host's lock meanwhile.
- * Returns as hostfile_load().
+ * Returns as hostfile_map_at().
  */
 int hostfile_populate(struct hostfile *hf, lblk start, uint64_t len);
 
