@@ -7,18 +7,26 @@
  * thread and only read afterwards, so they need no lock. A message leaves in
  * one write(), so that lines of several threads, or of several processes that
  * share a terminal or a log file, do not mix. errno survives a message.
+ *
+ * A status line has no end: the cursor waits behind it. Who writes next, a
+ * status or a message, first takes it away, with blanks over its whole width.
  */
 #include <rawmap/base/log.h>
 
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
 #include <syslog.h>
 #include <unistd.h>
 
 static enum log_level threshold = LOG_LEVEL_NOTICE; /* set before threads */
 static bool to_syslog;				    /* set before threads */
+static int status_width; /* atomic: of the line that stands there; 0: none */
+
+/* What a terminal that does not tell its width is taken for. */
+#define COLUMNS 80
 
 static int syslog_priority(enum log_level level)
 {
@@ -52,6 +60,40 @@ static void write_line(const char *line)
 		line += n;
 		left -= (size_t)n;
 	}
+}
+
+static guint columns(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 2)
+		return COLUMNS;
+	return size.ws_col;
+}
+
+/* What takes the status line away, and leaves the cursor at its beginning. */
+static char *wiped(void)
+{
+	int width = __atomic_exchange_n(&status_width, 0, __ATOMIC_RELAXED);
+
+	return width ? g_strdup_printf("\r%*s\r", width, "") : g_strdup("");
+}
+
+void log_status(const char *text)
+{
+	g_autofree char *wipe = wiped();
+	g_autofree char *line = NULL;
+	/* The last column makes some terminals begin a line. */
+	size_t most = columns() - 1;
+
+	if (to_syslog)
+		return;
+	line = text ? g_strdup_printf("rawmap: %s", text) : g_strdup("");
+	if (strlen(line) > most)
+		line[most] = '\0';
+	__atomic_store_n(&status_width, (int)strlen(line), __ATOMIC_RELAXED);
+	write_line(wipe);
+	write_line(line);
 }
 
 void log_set_level(enum log_level level)
@@ -88,7 +130,9 @@ void log_message(enum log_level level, const char *fmt, ...)
 	if (to_syslog) {
 		syslog(syslog_priority(level), "%s", text);
 	} else {
-		g_autofree char *line = g_strdup_printf("rawmap: %s\n", text);
+		g_autofree char *wipe = wiped();
+		g_autofree char *line =
+			g_strdup_printf("%srawmap: %s\n", wipe, text);
 
 		write_line(line);
 	}

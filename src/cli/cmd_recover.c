@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * rawmap recover: the host's journal goes home, and nothing else.
- *
- * A long log shows how far it is, on a terminal only: a line that is rewritten
- * in place, and gone when something else is to be said.
- */
+/* rawmap recover: the host's journal goes home, and nothing else. */
 #include "cli_priv.h"
 
 #include <rawmap/base/error.h>
@@ -14,49 +9,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
-
-#define SHOW_AFTER_US (G_USEC_PER_SEC)
-#define SHOW_EVERY_US (G_USEC_PER_SEC / 10)
-
-struct progress {
-	bool terminal;
-	bool shown;   /* there is a line to be cleared */
-	gint64 due;   /* when to draw again, monotonic */
-	unsigned max; /* a percentage never goes back */
-};
-
-static unsigned percent_of(unsigned pass, uint64_t done, uint64_t total)
-{
-	double part = total ? (double)MIN(done, total) / (double)total : 1;
-
-	return (unsigned)((pass - 1 + part) * 100 / REPLAY_PASSES);
-}
-
-static void progress_show(void *ctx, unsigned pass, uint64_t done,
-			  uint64_t total)
-{
-	struct progress *p = ctx;
-	gint64 now;
-
-	if (!p->terminal)
-		return;
-	now = g_get_monotonic_time();
-	if (now < p->due)
-		return;
-	p->due = now + SHOW_EVERY_US;
-	p->max = MAX(p->max, percent_of(pass, done, total));
-	p->shown = true;
-	fprintf(stderr, "\rrawmap: replaying the journal: %u%%", p->max);
-	fflush(stderr);
-}
-
-static void progress_clear(struct progress *p)
-{
-	if (p->shown)
-		fprintf(stderr, "\r%*s\r", 40, "");
-	p->shown = false;
-}
 
 static bool open_source(struct stack *ret, const char *path,
 			const struct stack_options *opt, GError **error)
@@ -101,10 +53,7 @@ static void print_report(const char *source,
 static bool recover(const char *source, const struct mountopts *opt,
 		    bool dry_run, GError **error)
 {
-	struct progress progress = {
-		.terminal = isatty(STDERR_FILENO),
-		.due = g_get_monotonic_time() + SHOW_AFTER_US,
-	};
+	struct progress progress;
 	struct stack_options place = opt->source.stack;
 	g_autofree char *name = NULL;
 	struct recover_report report;
@@ -115,16 +64,17 @@ static bool recover(const char *source, const struct mountopts *opt,
 	if (!open_source(&stack, source, &place, error))
 		return false;
 	name = stack_name(&stack, source);
+	replay_show_begin(&progress);
 	done = hostfs_recover(stack.dev,
 			      &(struct recover_options){
 				      .name = name,
 				      .source = source,
 				      .dry_run = dry_run,
-				      .progress = progress_show,
+				      .progress = replay_show,
 				      .ctx = &progress,
 			      },
 			      &report, error);
-	progress_clear(&progress);
+	progress_end(&progress);
 	stack_close(&stack);
 	if (!done)
 		return false;

@@ -22,6 +22,7 @@
 
 #include <rawmap/base/bytes.h>
 #include <rawmap/base/crc32c.h>
+#include <rawmap/base/progress.h>
 
 #include <string.h>
 
@@ -77,10 +78,14 @@ void cow_sample_take(struct blkdev *dev, struct cow_sample *ret)
 	uint64_t blocks = blocks_of(blkdev_geometry(dev)->size);
 	uint8_t *buf = bytes_aligned_new((size_t)RUN * COW_SAMPLE_BYTES,
 					 COW_SAMPLE_BYTES);
+	struct progress progress;
 
+	/* A sample is a seek; a bad one costs a disk seconds. */
+	progress_begin(&progress, "looking at the source", PROGRESS_SHARE);
 	memset(ret, 0, sizeof(*ret));
 	ret->n = (unsigned)u64_min(blocks, COW_SAMPLES);
 	for (unsigned i = 0, run; i < ret->n; i += run) {
+		progress_step(&progress, i, ret->n);
 		run = neighbours(blocks, i, ret->n);
 		if (take_run(dev, buf, i, run, ret))
 			continue;
@@ -88,6 +93,7 @@ void cow_sample_take(struct blkdev *dev, struct cow_sample *ret)
 			if (!take_run(dev, buf, k, 1, ret))
 				ret->unread[k / 8] |= (uint8_t)(1u << k % 8);
 	}
+	progress_end(&progress);
 	bytes_aligned_free(buf);
 }
 

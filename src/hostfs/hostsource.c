@@ -5,6 +5,7 @@
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
 #include <rawmap/hostfs/recover.h>
+#include <rawmap/jbd/replay.h>
 
 #include <inttypes.h>
 
@@ -65,15 +66,22 @@ static bool offer_partitions(const struct hostsource *src, const char *path,
 static bool recover_into(struct hostsource *src, const char *name,
 			 const char *path, GError **error)
 {
+	struct progress progress;
 	const struct recover_options opt = {
 		.name = name,
 		.source = path,
 		.keep_orphans = true,
 		.bad = src->stack.bad,
+		.progress = replay_show,
+		.ctx = &progress,
 	};
 	struct recover_report report;
+	bool done;
 
-	if (!hostfs_recover(src->stack.dev, &opt, &report, error))
+	replay_show_begin(&progress);
+	done = hostfs_recover(src->stack.dev, &opt, &report, error);
+	progress_end(&progress);
+	if (!done)
 		return false;
 	if (report.needed)
 		log_info("'%s': %" PRIu32 " transactions of its journal are "

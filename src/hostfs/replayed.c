@@ -115,11 +115,14 @@ static bool look_through(struct replayed *log, const struct jfind *where,
 	unsigned bits = super->s_log_block_size + EXT2_MIN_BLOCK_LOG_SIZE;
 	uint64_t size = blkdev_geometry(where->dev)->size;
 	struct ext2_super_block now;
+	struct progress progress;
 
+	replay_show_begin(&progress);
 	baddev_set_strict(where->bad, true);
-	log->replay =
-		replay_scan(log->journal, size >> bits, NULL, NULL, error);
+	log->replay = replay_scan(log->journal, size >> bits, replay_show,
+				  &progress, error);
 	baddev_set_strict(where->bad, false);
+	progress_end(&progress);
 	if (!log->replay)
 		return false;
 	log->view = replay_view_new(log->replay, where->dev);

@@ -105,6 +105,19 @@ static bool read_log(struct replay *r, struct replay_reader *rd,
 	return ok;
 }
 
+void replay_show_begin(struct progress *p)
+{
+	progress_begin(p, "replaying the journal", PROGRESS_SHARE);
+}
+
+void replay_show(void *ctx, unsigned pass, uint64_t done, uint64_t total)
+{
+	double part = total ? (double)u64_min(done, total) / (double)total : 1;
+
+	progress_step(ctx, (uint64_t)((pass - 1 + part) * 1000),
+		      1000 * REPLAY_PASSES);
+}
+
 struct replay *replay_scan(struct journal *j, uint64_t fs_blocks,
 			   replay_progress progress, void *ctx, GError **error)
 {

@@ -29,6 +29,13 @@ bool log_enabled(enum log_level level);
 void log_message(enum log_level level, const char *fmt, ...)
 	G_GNUC_PRINTF(2, 3);
 
+/*
+ * A line at the bottom of the terminal that standard error is: it is replaced by
+ * the next one, covered by a message, and taken away by NULL. @text is ASCII;
+ * what is too long for the terminal's width is cut off.
+ */
+void log_status(const char *text);
+
 #define log_error(...)	 log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...)	 log_message(LOG_LEVEL_NOTICE, __VA_ARGS__)

@@ -16,6 +16,7 @@
 #ifndef RAWMAP_JBD_REPLAY_H
 #define RAWMAP_JBD_REPLAY_H
 
+#include <rawmap/base/progress.h>
 #include <rawmap/jbd/journal.h>
 
 struct replay;
@@ -40,6 +41,10 @@ struct replay_report {
 #define REPLAY_PASSES 4
 typedef void (*replay_progress)(void *ctx, unsigned pass, uint64_t done,
 				uint64_t total);
+
+/* One that shows it, for who sits there: the struct progress at @ctx. */
+void replay_show_begin(struct progress *p);
+void replay_show(void *ctx, unsigned pass, uint64_t done, uint64_t total);
 
 /*
  * Read the log of @j (borrowed; it must outlive the result and stay as it is).

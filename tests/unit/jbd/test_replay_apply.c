@@ -208,7 +208,7 @@ END_TEST
 
 /* ---- progress ---- */
 
-struct progress {
+struct seen {
 	unsigned pass;
 	uint64_t done, total;
 	unsigned passes;
@@ -216,7 +216,7 @@ struct progress {
 
 static void follow(void *ctx, unsigned pass, uint64_t done, uint64_t total)
 {
-	struct progress *p = ctx;
+	struct seen *p = ctx;
 
 	ck_assert_uint_ge(pass, 1);
 	ck_assert_uint_le(pass, REPLAY_PASSES);
@@ -240,7 +240,7 @@ START_TEST(progress_never_goes_back_and_comes_to_its_end)
 	bool sums = formats[_i].incompat &
 		    (JBD_INCOMPAT_CSUM_V2 | JBD_INCOMPAT_CSUM_V3);
 	struct bed bed = bed_new(&formats[_i]);
-	struct progress p = { 0 };
+	struct seen p = { 0 };
 
 	bed.j = logbuild_open(bed.lb);
 	bed.r = replay_scan(bed.j, logbuild_fs_blocks(bed.lb), follow, &p,
@@ -258,7 +258,7 @@ END_TEST
 START_TEST(empty_log_has_no_progress)
 {
 	struct bed bed = bed_new(&plain);
-	struct progress p = { 0 };
+	struct seen p = { 0 };
 
 	logbuild_super(bed.lb, 0);
 	bed.j = logbuild_open_on(bed.lb, logbuild_dev(bed.lb));
