@@ -54,7 +54,10 @@ struct rawmap_advise {
 	uint32_t zero; /* must be 0 */
 };
 
-/* Fails with EINVAL, or what reading the map fails with: EIO, EUCLEAN. */
+/*
+ * Fails with EINVAL, EBUSY (to be forgotten, but the mount is a pinned one), or
+ * what reading the map fails with: EIO, EUCLEAN.
+ */
 #define RAWMAP_IOC_ADVISE _IOW('R', 2, struct rawmap_advise)
 
 enum rawmap_about_flag {

@@ -29,6 +29,11 @@ static bool says(const char *path, int err, GError **error)
 				"messages say where",
 				path);
 		return false;
+	case EBUSY:
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
+			    "the map of '%s' stays: it is mounted with -o pin",
+			    path);
+		return false;
 	case EIO:
 	case ENOTCONN:
 	case ECONNABORTED:

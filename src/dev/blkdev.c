@@ -208,3 +208,16 @@ int blkdev_zero(struct blkdev *dev, uint64_t len, dev_off pos)
 		ret = write_zeros(dev, len, pos);
 	return done(dev, ret);
 }
+
+int blkdev_write_zeros(struct blkdev *dev, uint64_t len, dev_off pos)
+{
+	int ret;
+
+	if (!len)
+		return 0;
+	ret = check_change(dev, len, pos);
+	if (ret)
+		return ret;
+	count_io(dev, BLKDEV_WRITE, len);
+	return done(dev, write_zeros(dev, len, pos));
+}

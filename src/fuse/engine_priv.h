@@ -41,6 +41,9 @@ struct engine_ops {
 
 extern const struct engine_ops engine_threads;
 
+/* Its loop with -o pin, all threads from the beginning. As engine_ops.serve. */
+int crew_serve(struct session *s);
+
 /*
  * Choose s->engine, once the source is open. False when @wanted names one that
  * cannot be had: UNSUPPORTED and a sentence. AUTO always succeeds.

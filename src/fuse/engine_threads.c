@@ -49,7 +49,7 @@ static void flush_now(struct session *s, fuse_req_t req, struct image *img)
 	fuse_reply_err(req, -err);
 }
 
-static int serve(struct session *s)
+static int libfuse_loop(struct session *s)
 {
 	/* A worker with a descriptor of its own does not queue for /dev/fuse. */
 	bool clone_fd = access("/dev/fuse", R_OK | W_OK) == 0;
@@ -70,6 +70,12 @@ static int serve(struct session *s)
 
 	return fuse_session_loop_mt(s->se, &cfg);
 #endif
+}
+
+/* Only libfuse's own loop can take requests out of rings. */
+static int serve(struct session *s)
+{
+	return s->pin && !s->over_uring ? crew_serve(s) : libfuse_loop(s);
 }
 
 const struct engine_ops engine_threads = {

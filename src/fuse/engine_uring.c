@@ -121,6 +121,11 @@ static int start_lanes(struct uring *u)
 	}
 	if (err)
 		workers_stop(&u->workers);
+	if (!err && u->s->pin) {
+		workers_fill(&u->workers);
+		/* image_pin() has asked it. */
+		g_atomic_int_set(&u->guard_done, 1);
+	}
 	return err;
 }
 

@@ -15,6 +15,13 @@ static void explain_image(const struct session *s, struct image *img,
 	g_autofree char *size = text_format_size(image_size(img));
 	g_autofree char *memory = text_format_size(cache);
 
+	if (s->pin) {
+		log_info("'%s', %s, is shown %s '%s', and its map stays in "
+			 "memory",
+			 hostfile_path(hf), size, s->naked ? "at" : "in",
+			 s->mountpoint);
+		return;
+	}
 	log_info("'%s', %s, is shown %s '%s', and its map may take %s of "
 		 "memory",
 		 hostfile_path(hf), size, s->naked ? "at" : "in", s->mountpoint,

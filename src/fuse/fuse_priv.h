@@ -10,6 +10,7 @@
 
 #include <rawmap/base/lock.h>
 #include <rawmap/dev/blkdev.h>
+#include <rawmap/fuse/options.h>
 #include <rawmap/fuse/session.h>
 #include <rawmap/hostfs/hostsource.h>
 #include <rawmap/image/committer.h>
@@ -53,6 +54,7 @@ struct session {
 	bool naked, readonly;
 	bool sync;	      /* what session_changed() is for */
 	bool over_uring;      /* -o io_uring */
+	enum mount_pin pin;   /* -o pin */
 	bool uncached_writes; /* set by init, before any open */
 	unsigned commit, threads, max_read;
 	uid_t uid;
@@ -164,5 +166,16 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
  * Each step is tried and, where it may not be taken, said to the debug log.
  */
 void hygiene_apply(void);
+/*
+ * The same with -o pin: and what serving needs is there before it begins. What
+ * may not be done is said aloud: nobody should swap to these images then.
+ */
+void hygiene_pin(const struct session *s);
+
+/*
+ * -o pin: maps are in memory, holes filled, memory locked. Before the mount is
+ * there. False with a sentence; images are then what they were.
+ */
+bool pinning_do(struct session *s, GError **error);
 
 #endif

@@ -13,8 +13,13 @@
  * Each needs a privilege of its own that an ordinary user does not have; his
  * images carry nothing that the kernel depends on. Called before threads start:
  * they inherit it.
+ *
+ * With -o pin what will be needed is there before the first request, and locked
+ * as a whole: stacks that are as large as they have to be, and a heap that is
+ * grown once, is never given back, and is one for all threads. What a request
+ * allocates comes out of it.
  */
-#include "fuse_priv.h"
+#include "engine_priv.h"
 
 #include <rawmap/base/log.h>
 
@@ -22,6 +27,9 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -33,10 +41,19 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-static void set_io_flusher(void)
+/* Of a thread, with -o pin. Each is locked, however little of it is used. */
+#define STACK (UINT64_C(1) << 20)
+/* Requests that wait, names, the last commit. */
+#define HEAP (UINT64_C(8) << 20)
+/* Beside a buffer, for its alignment and what comes with it. */
+#define SLACK (UINT64_C(32) << 10)
+
+static bool set_io_flusher(void)
 {
-	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
-		log_debug("not marked as an I/O flusher: %s", strerror(errno));
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0)
+		return true;
+	log_debug("not marked as an I/O flusher: %s", strerror(errno));
+	return false;
 }
 
 static bool may_lock_memory(void)
@@ -75,9 +92,79 @@ static void spare_from_oom(void)
 		close(fd);
 }
 
+/* ---- -o pin ---- */
+
+static void set_stacks(void)
+{
+	pthread_attr_t attr;
+
+	if (pthread_getattr_default_np(&attr))
+		return;
+	if (pthread_attr_setstacksize(&attr, STACK) ||
+	    pthread_setattr_default_np(&attr))
+		log_debug("stacks are as large as ever");
+	pthread_attr_destroy(&attr);
+}
+
+/*
+ * What a thread that waits for the device has in its hands: a buffer for what it
+ * reads, or one that is aligned for what it writes; in the engine of threads
+ * the request itself as well.
+ */
+static size_t heap_size(const struct session *s)
+{
+	size_t each = s->engine == &engine_threads ? 3 : 1;
+
+	return HEAP + s->threads * each * (MAX_TRANSFER + SLACK);
+}
+
+static void grow_heap(size_t size)
+{
+	void *volatile heap;
+
+#ifdef __GLIBC__
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_MAX, 0);
+	mallopt(M_TRIM_THRESHOLD, -1);
+#endif
+	heap = malloc(size);
+	free(heap);
+}
+
+/* Said where it may not be done: who has said pin relies on it. */
+static void lock_everything(void)
+{
+	const char *why = NULL;
+
+	if (!may_lock_memory())
+		why = "the limit is too low (ulimit -l)";
+	else if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		why = strerror(errno);
+	if (why)
+		log_warning("the server's memory is not locked, so do not swap "
+			    "to what is mounted here: %s",
+			    why);
+}
+
+/*
+ * Without the flag an allocation of the server itself may swap, and wait behind
+ * all who do: for itself.
+ */
+void hygiene_pin(const struct session *s)
+{
+	spare_from_oom();
+	set_stacks();
+	grow_heap(heap_size(s));
+	if (!s->readonly && !set_io_flusher())
+		log_warning("do not swap to what is mounted here: when memory "
+			    "is short, a server without CAP_SYS_RESOURCE waits "
+			    "for itself");
+	lock_everything();
+}
+
 void hygiene_apply(void)
 {
-	set_io_flusher();
+	(void)set_io_flusher();
 	lock_memory();
 	spare_from_oom();
 }

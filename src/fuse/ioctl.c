@@ -27,7 +27,9 @@ static void blocks_of(const struct image *img, uint64_t pos, uint64_t len,
 	*ret_len = behind - first;
 }
 
-static int advise(struct image *img, const struct rawmap_advise *how)
+/* With -o pin somebody relies on what another one would make it forget. */
+static int advise(const struct session *s, struct image *img,
+		  const struct rawmap_advise *how)
 {
 	struct hostfile *hf = image_file(img);
 	struct extmap *map = hostfile_map(hf);
@@ -36,6 +38,9 @@ static int advise(struct image *img, const struct rawmap_advise *how)
 
 	if (how->zero)
 		return -EINVAL;
+	if (s->pin && (how->advice == RAWMAP_ADVISE_DROP ||
+		       how->advice == RAWMAP_ADVISE_UNPIN))
+		return -EBUSY;
 	blocks_of(img, how->offset, how->length, &start, &len);
 	switch (how->advice) {
 	case RAWMAP_ADVISE_DROP:
@@ -100,13 +105,14 @@ static void reply_about(fuse_req_t req, const struct session *s,
 	fuse_reply_ioctl(req, 0, &about, sizeof(about));
 }
 
-static void reply_advise(fuse_req_t req, struct image *img, const void *in_buf)
+static void reply_advise(fuse_req_t req, const struct session *s,
+			 struct image *img, const void *in_buf)
 {
 	struct rawmap_advise how;
 	int err;
 
 	memcpy(&how, in_buf, sizeof(how));
-	err = advise(img, &how);
+	err = advise(s, img, &how);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
@@ -131,7 +137,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		reply_about(req, s, img);
 	else if (img && cmd == RAWMAP_IOC_ADVISE &&
 		 in_size >= sizeof(struct rawmap_advise))
-		reply_advise(req, img, in_buf);
+		reply_advise(req, s, img, in_buf);
 	else
 		fuse_reply_err(req, ENOTTY);
 }

@@ -28,6 +28,7 @@ static const struct {
 	[OPT_SYNC] = { "sync", NULL },
 	[OPT_DISCARD] = { "discard", NULL },
 	[OPT_CACHE] = { "cache", "SIZE" },
+	[OPT_PIN] = { "pin", "alloc" },
 	[OPT_DIRECT] = { "direct", "auto|on|off" },
 	[OPT_ENGINE] = { "engine", "auto|uring|threads" },
 	[OPT_IO_URING] = { "io_uring", NULL },
@@ -45,7 +46,7 @@ static const struct {
 	[OPT_DDRESCUE] = { "ddrescue", "FILE" },
 	[OPT_COW] = { "cow", "FILE" },
 	[OPT_AUDIT] = { "audit", "FILE" },
-	[OPT_ALLOW_OTHER] = { "allow_other", NULL },
+	[OPT_ALLOW_OTHER] = { "allow_other", "auto" },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(own_options) == OPT_FUSE);
 
@@ -56,13 +57,19 @@ const char *option_name(enum own opt)
 
 char *option_text(enum own opt)
 {
-	return g_strconcat(own_options[opt].name,
-			   own_options[opt].value ? "=" : NULL, NULL);
+	bool value = option_value(opt) && !option_value_optional(opt);
+
+	return g_strconcat(option_name(opt), value ? "=" : NULL, NULL);
 }
 
 const char *option_value(enum own opt)
 {
 	return own_options[opt].value;
+}
+
+bool option_value_optional(enum own opt)
+{
+	return opt == OPT_PIN || opt == OPT_ALLOW_OTHER;
 }
 
 bool option_usage(GError **error, const char *fmt, ...)
@@ -88,13 +95,13 @@ static enum own find_own(const char *name)
 static bool take_own(struct mountopts *o, enum own opt, const char *value,
 		     const char *raw, GError **error)
 {
-	const char *name = option_name(opt);
+	const char *name = option_name(opt), *takes = option_value(opt);
 
-	if (own_options[opt].value && (!value || !*value))
+	if (takes && !option_value_optional(opt) && (!value || !*value))
 		return option_usage(error,
 				    "option '%s' needs a value: -o %s=...",
 				    name, name);
-	if (!own_options[opt].value && value && opt != OPT_ALLOW_OTHER)
+	if (!takes && value)
 		return option_usage(error, "option '%s' takes no value", name);
 	if (opt != OPT_IMAGE && option_seen(o, opt))
 		return option_usage(error, "option '%s' is given twice", name);

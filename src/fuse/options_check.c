@@ -51,8 +51,7 @@ static const enum own of_source[] = {
 };
 
 /* Some of what libfuse takes, for the help. */
-static const char of_libfuse[] =
-	", allow_other=auto, allow_root, auto_unmount, fsname=NAME";
+static const char of_libfuse[] = ", allow_root, auto_unmount, fsname=NAME";
 
 static void say_nothing(enum fuse_log_level level, const char *fmt, va_list ap)
 {
@@ -183,6 +182,21 @@ bool mountopts_knows(const char *option)
 	return known;
 }
 
+static bool check_pin(const struct mountopts *o, GError **error)
+{
+	if (o->pin != MOUNT_PIN_ALLOC)
+		return true;
+	if (o->source.stack.readonly)
+		return option_usage(error, "'pin=alloc' makes no sense on a "
+					   "read-only mount: nothing is ever "
+					   "allocated; say pin");
+	if (o->source.stack.cow)
+		return option_usage(error, "'pin=alloc' contradicts 'cow=': "
+					   "what is written first takes room "
+					   "in FILE, each time");
+	return true;
+}
+
 bool mountopts_has_fuse(const struct mountopts *o, const char *option)
 {
 	return g_ptr_array_find_with_equal_func(o->fuse, option, g_str_equal,
@@ -202,7 +216,8 @@ bool mountopts_check(const struct mountopts *o, GError **error)
 	if (o->others_auto && mountopts_has_fuse(o, "allow_root"))
 		return option_usage(error, "'allow_root' contradicts "
 					   "'allow_other=auto'");
-	return check_source(o, error) && check_fuse(o, error);
+	return check_source(o, error) && check_pin(o, error) &&
+	       check_fuse(o, error);
 }
 
 static bool check_only(const struct mountopts *o, const enum own *allowed,
@@ -243,9 +258,12 @@ static void describe(GString *text, enum own opt)
 {
 	const char *value = option_value(opt);
 
-	g_string_append_printf(text, "%s%s%s%s", text->len ? ", " : "",
-			       option_name(opt), value ? "=" : "",
-			       value ? value : "");
+	if (!value || option_value_optional(opt))
+		g_string_append_printf(text, "%s%s", text->len ? ", " : "",
+				       option_name(opt));
+	if (value)
+		g_string_append_printf(text, "%s%s=%s", text->len ? ", " : "",
+				       option_name(opt), value);
 }
 
 char *mountopts_describe(enum mountopts_use use)

@@ -17,6 +17,7 @@ enum own {
 	OPT_SYNC,
 	OPT_DISCARD,
 	OPT_CACHE,
+	OPT_PIN,
 	OPT_DIRECT,
 	OPT_ENGINE,
 	OPT_IO_URING,
@@ -40,10 +41,12 @@ enum own {
 G_STATIC_ASSERT(OPT_FUSE <= 32); /* mountopts.seen */
 
 const char *option_name(enum own opt);
-/* As it is written, with a "=" where a value follows; the caller frees. */
+/* As it is written, with a "=" where a value has to follow; the caller frees. */
 char *option_text(enum own opt);
 /* What the help has behind the "="; NULL: the option takes no value. */
 const char *option_value(enum own opt);
+/* Or none: the option stands for itself, too. */
+bool option_value_optional(enum own opt);
 
 static inline bool option_seen(const struct mountopts *o, enum own opt)
 {

@@ -46,6 +46,17 @@ static bool set_engine(struct mountopts *o, const char *value, GError **error)
 	return true;
 }
 
+static bool set_pin(struct mountopts *o, const char *value, GError **error)
+{
+	if (value && strcmp(value, "alloc") != 0)
+		return option_usage(error,
+				    "pin=%s: the value is alloc, if there is "
+				    "one",
+				    value);
+	o->pin = value ? MOUNT_PIN_ALLOC : MOUNT_PIN_MAP;
+	return true;
+}
+
 static bool set_number(unsigned *ret, const char *value, const char *what,
 		       unsigned min, unsigned max, GError **error)
 {
@@ -159,6 +170,8 @@ bool option_set(struct mountopts *o, enum own opt, const char *value,
 		return true;
 	case OPT_CACHE:
 		return text_parse_size(value, "cache=", &o->cache, error);
+	case OPT_PIN:
+		return set_pin(o, value, error);
 	case OPT_DIRECT:
 		return set_direct(o, value, error);
 	case OPT_ENGINE:

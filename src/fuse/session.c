@@ -151,6 +151,7 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 	s->readonly = opt->source.stack.readonly;
 	s->sync = opt->sync;
 	s->over_uring = opt->over_uring;
+	s->pin = opt->pin;
 	s->commit = opt->commit;
 	s->threads = opt->threads;
 	s->max_read = opt->max_read;
@@ -182,6 +183,11 @@ bool session_mount(struct session *s, GError **error)
 		return false;
 	}
 	s->signals = true;
+	/* Threads inherit it; those of io_uring come with the first request. */
+	if (s->pin && !pinning_do(s, error))
+		return false;
+	if (!s->pin && !s->readonly)
+		hygiene_apply();
 	if (fuse_session_mount(s->se, s->mountpoint) < 0) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
 			    "cannot mount on '%s' for the reason above",
@@ -208,10 +214,8 @@ bool session_run(struct session *s, GError **error)
 	struct reporter *reporter;
 	int res;
 
-	if (!s->readonly) {
-		hygiene_apply();
+	if (!s->readonly)
 		s->committer = committer_start(s->fs, s->commit);
-	}
 	s->since = monotonic_now_ns();
 	reporter = reporter_start(s);
 	log_info("'%s' is mounted on '%s'%s, engine=%s", s->source,

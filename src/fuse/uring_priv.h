@@ -138,6 +138,8 @@ struct workers {
 
 /* 0, or -errno when not even one can be had; nothing to stop then. */
 int workers_start(struct workers *w, unsigned max);
+/* All that there may be, now, as far as they can be had. */
+void workers_fill(struct workers *w);
 void workers_add(struct workers *w, struct slot *slot); /* from any thread */
 /* Nothing is queued, and nobody adds any more. */
 void workers_stop(struct workers *w);

@@ -75,6 +75,14 @@ int workers_start(struct workers *w, unsigned max)
 	return err;
 }
 
+void workers_fill(struct workers *w)
+{
+	mutex_lock(&w->lock);
+	while (w->n < w->max && !start_one(w))
+		;
+	mutex_unlock(&w->lock);
+}
+
 void workers_add(struct workers *w, struct slot *slot)
 {
 	slot->next = NULL;

@@ -24,6 +24,7 @@ struct image {
 
 	struct rangelock ranges;
 
+	bool keeps_blocks;	  /* atomic: image_fill_holes() */
 	uint64_t last_write;	  /* atomic; ns of the epoch, 0: settled */
 	struct image_stats stats; /* atomic */
 };
@@ -109,7 +110,26 @@ bool image_add_seg(struct image_io *io, const struct image_seg *seg);
 int image_begin_write(struct image *img, struct image_io *io, uint64_t len,
 		      unsigned flags);
 
-/* Guarded: zeros to the device; any alignment. */
+static inline bool image_keeps_blocks(const struct image *img)
+{
+	return __atomic_load_n(&img->keeps_blocks, __ATOMIC_RELAXED);
+}
+
+/* Blocks of holes among those of the bytes [pos, end). 0, -EUCLEAN, -EIO. */
+int image_holes_in(struct image *img, uint64_t pos, uint64_t end,
+		   uint64_t *ret_blocks);
+
+/*
+ * Blocks full of zeros for a prefix of @e, a hole or an unwritten run; the image
+ * grows with them, up to @grow_to bytes. *ret_done: blocks of that prefix.
+ * Returns as hostfile_reserve() and _publish(); nothing is different then.
+ */
+int image_fill_zeroed(struct image *img, const struct extent *e,
+		      uint64_t grow_to, uint64_t *ret_done);
+
+/*
+ * Guarded: zeros to the device; any alignment. Written, where blocks are kept.
+ */
 int image_zero_dev(struct image *img, dev_off pos, uint64_t len);
 
 /*

@@ -6,7 +6,7 @@
  *   extents        unwritten extent             whole blocks become unwritten,
  *                                               parts are zeroed in place
  *   indirect map   blocks are reserved, zeroed  zeroed in place
- *                  and published, in steps
+ *   or pinned      and published, in steps
  *
  * Blocks behind the end of a file are an error to e2fsck: written ones always,
  * unwritten ones in an extent tree of depth two. So they are refused where the
@@ -29,11 +29,11 @@ struct provide {
 	bool zero;
 };
 
-static int count_holes(struct image *img, const struct provide *p,
-		       uint64_t *ret_blocks)
+int image_holes_in(struct image *img, uint64_t pos, uint64_t end,
+		   uint64_t *ret_blocks)
 {
-	lblk at = lblk_of_img_floor(img_off_at(p->pos), img->bits);
-	lblk stop = lblk_of_img_ceil(img_off_at(p->end), img->bits);
+	lblk at = lblk_of_img_floor(img_off_at(pos), img->bits);
+	lblk stop = lblk_of_img_ceil(img_off_at(end), img->bits);
 	struct extent e;
 
 	for (*ret_blocks = 0; at.v < stop.v; at.v += e.len) {
@@ -54,7 +54,7 @@ static int count_holes(struct image *img, const struct provide *p,
 static int check_room(struct image *img, const struct provide *p)
 {
 	uint64_t holes;
-	int err = count_holes(img, p, &holes);
+	int err = image_holes_in(img, p->pos, p->end, &holes);
 
 	if (err || holes <= hostfs_available(img->fs))
 		return err;
@@ -86,12 +86,11 @@ static int provide_extents(struct image *img, const struct provide *p)
 	return err;
 }
 
-/* Blocks full of zeros for a prefix of the hole @e. */
-static int fill_zeroed(struct image *img, const struct provide *p,
-		       const struct extent *e, uint64_t *ret_done)
+int image_fill_zeroed(struct image *img, const struct extent *e,
+		      uint64_t grow_to, uint64_t *ret_done)
 {
 	struct fill fill = { .n = 0 };
-	uint64_t stop = e->start.v, grow_to = 0;
+	uint64_t stop = e->start.v;
 	unsigned i;
 	int err = hostfile_reserve(img->hf, e, &fill);
 
@@ -104,8 +103,7 @@ static int fill_zeroed(struct image *img, const struct provide *p,
 				     run->len << img->bits);
 		stop = extent_end(run);
 	}
-	if (p->grow_to)
-		grow_to = u64_min(p->grow_to, stop << img->bits);
+	grow_to = u64_min(grow_to, stop << img->bits);
 	if (!err)
 		err = hostfile_publish(img->hf, &fill, grow_to);
 	if (err) {
@@ -116,7 +114,7 @@ static int fill_zeroed(struct image *img, const struct provide *p,
 	return 0;
 }
 
-static int provide_indirect(struct image *img, const struct provide *p)
+static int provide_zeroed(struct image *img, const struct provide *p)
 {
 	lblk at = lblk_of_img_floor(img_off_at(p->pos), img->bits);
 	lblk stop = lblk_of_img_ceil(img_off_at(p->end), img->bits);
@@ -131,7 +129,7 @@ static int provide_indirect(struct image *img, const struct provide *p)
 			return err;
 		done = e.len;
 		if (e.state != EXTENT_MAPPED) {
-			err = fill_zeroed(img, p, &e, &done);
+			err = image_fill_zeroed(img, &e, p->grow_to, &done);
 		} else if (p->zero) {
 			uint64_t lo = at.v << img->bits;
 			uint64_t hi = extent_end(&e) << img->bits;
@@ -174,7 +172,8 @@ static int grow_extents(struct image *img, const struct provide *p,
 static int provide_locked(struct image *img, struct provide *p, uint64_t size,
 			  bool keep_size)
 {
-	bool extents = hostfile_extent_mapped(img->hf);
+	bool extents = hostfile_extent_mapped(img->hf) &&
+		       !image_keeps_blocks(img);
 	int err;
 
 	if (keep_size && p->end > align_ceil(size, image_block_size(img)))
@@ -190,7 +189,7 @@ static int provide_locked(struct image *img, struct provide *p, uint64_t size,
 	if (extents)
 		return p->grow_to ? grow_extents(img, p, size)
 				  : provide_extents(img, p);
-	err = provide_indirect(img, p);
+	err = provide_zeroed(img, p);
 	if (!err && p->grow_to && image_size(img) < p->grow_to)
 		err = hostfile_set_size(img->hf, p->grow_to);
 	return err;

@@ -10,6 +10,8 @@
 
 #include <rawmap/base/bytes.h>
 
+#include <errno.h>
+
 static int punch_locked(struct image *img, uint64_t pos, uint64_t end,
 			uint64_t size)
 {
@@ -36,6 +38,8 @@ int image_punch(struct image *img, img_off pos, uint64_t len)
 
 	if (err)
 		return err;
+	if (image_keeps_blocks(img))
+		return -EOPNOTSUPP;
 	if (!u64_add(pos.v, len, &end))
 		end = UINT64_MAX;
 	if (!len || pos.v >= image_size(img))

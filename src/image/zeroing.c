@@ -37,7 +37,9 @@ int image_zero_dev(struct image *img, dev_off pos, uint64_t len)
 		err = zero_part(img, pos, head);
 	pos = dev_off_add(pos, head);
 	if (!err && body)
-		err = blkdev_zero(img->dev, body, pos);
+		err = image_keeps_blocks(img)
+			      ? blkdev_write_zeros(img->dev, body, pos)
+			      : blkdev_zero(img->dev, body, pos);
 	pos = dev_off_add(pos, body);
 	if (!err)
 		err = zero_part(img, pos, tail);

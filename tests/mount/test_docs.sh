@@ -112,6 +112,7 @@ test_mount_options()
 		fsname=) value=name ;;
 		cache=) value=1M ;;
 		direct= | engine= | allow_other=) value=auto ;;
+		pin=) value=alloc ;;
 		max_read=) value=65536 ;;
 		blocksize=) value=4096 ;;
 		unwritten=) value=raw ;;

@@ -92,6 +92,12 @@ int blkdev_discard(struct blkdev *dev, uint64_t len, dev_off pos);
  */
 int blkdev_zero(struct blkdev *dev, uint64_t len, dev_off pos);
 
+/*
+ * The same, written in any case: a source that is thin, or a sparse file, has
+ * room for these bytes then. Returns as blkdev_pwrite().
+ */
+int blkdev_write_zeros(struct blkdev *dev, uint64_t len, dev_off pos);
+
 enum blkdev_io { BLKDEV_READ, BLKDEV_WRITE, BLKDEV_FLUSH };
 
 /* Where the kernel does an I/O of a range by itself. */

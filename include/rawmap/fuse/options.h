@@ -15,12 +15,19 @@ enum mount_engine {
 	MOUNT_ENGINE_THREADS
 };
 
+enum mount_pin {
+	MOUNT_PIN_NONE,
+	MOUNT_PIN_MAP,	/* maps and server stay in memory */
+	MOUNT_PIN_ALLOC /* and no write inside an image allocates */
+};
+
 struct mountopts {
 	GPtrArray *images;		  /* paths inside the host, as given */
 	struct hostsource_options source; /* readonly is there */
 	unsigned commit;		  /* seconds between commits */
 	bool sync;	/* a change is durable before its reply */
 	uint64_t cache; /* bytes for the map of each image */
+	enum mount_pin pin;
 	char *audit;	/* path of the record; NULL: none */
 	GString *given; /* all of -o, as it was written */
 	enum mount_engine engine;

@@ -157,7 +157,8 @@ ssize_t image_pwrite(struct image *img, const void *buf, size_t len,
 
 /*
  * The range becomes a hole as far as whole blocks go; the edges are zeroed.
- * Within the size only (a punch never grows). 0 or -errno.
+ * Within the size only (a punch never grows). 0 or -errno; -EOPNOTSUPP: the
+ * image keeps its blocks.
  */
 int image_punch(struct image *img, img_off pos, uint64_t len);
 
@@ -198,6 +199,48 @@ bool image_flush_try_end(struct image *img);
  */
 uint64_t image_request_begin(struct image *img);
 void image_request_end(struct image *img, uint64_t since);
+
+/* ---- pinning ---- */
+
+/*
+ * Who wants to know how far it is, in bytes of the image: @step is called now
+ * and then, with no lock held. False: stop, -ECANCELED.
+ */
+struct image_watch {
+	bool (*step)(void *ctx, uint64_t done, uint64_t total);
+	void *ctx;
+};
+
+/*
+ * The whole map is in memory and stays there, also what of it is new later. No
+ * read or write of bytes that have blocks needs more of the host's metadata
+ * than that, from the first one on. @w may be NULL.
+ * Returns 0, -ECANCELED, -EUCLEAN, -EIO; nothing is pinned then.
+ */
+int image_pin(struct image *img, const struct image_watch *w);
+
+/* Blocks of the holes inside the size. 0, -EUCLEAN, -EIO. */
+int image_count_holes(struct image *img, uint64_t *ret_blocks);
+
+/*
+ * Every block inside the size becomes one that was written: holes get blocks,
+ * and zeros stand in all that nobody wrote before; they are written, so that
+ * the source has room for them, too. And they stay: from now on image_punch()
+ * answers -EOPNOTSUPP, and image_zero() writes. So a write inside the size is an
+ * overwrite for ever, until a truncate makes new holes.
+ *
+ * In steps, others may use the image meanwhile; durable after image_flush().
+ * What was a hole is appended to @filled (of struct extent), after an error,
+ * too. Returns 0, -ECANCELED, -ENOSPC, -EROFS, -EUCLEAN, -EIO.
+ */
+int image_fill_holes(struct image *img, GArray *filled,
+		     const struct image_watch *w);
+
+/*
+ * After an error: holes again, and what keeps blocks ends. Nobody else may have
+ * written there. 0 or -errno.
+ */
+int image_give_back(struct image *img, const GArray *filled);
 
 struct image_stats { /* each read with relaxed atomics */
 	uint64_t reads, read_bytes, writes, write_bytes;

@@ -170,6 +170,25 @@ START_TEST(zero_without_op_writes_zeros_in_bounded_pieces)
 }
 END_TEST
 
+START_TEST(zeros_can_be_written_where_there_is_another_way)
+{
+	g_autoptr(blkdev) dev = memdev_new(SIZE, 512);
+	struct blkdev_counters c;
+
+	memset(memdev_bytes(dev), 7, SIZE);
+	ck_assert_int_eq(blkdev_write_zeros(dev, 1000, dev_off_at(3)), 0);
+	ck_assert_int_eq(memdev_bytes(dev)[2], 7);
+	ck_assert_int_eq(memdev_bytes(dev)[3], 0);
+	ck_assert_int_eq(memdev_bytes(dev)[1002], 0);
+	ck_assert_int_eq(memdev_bytes(dev)[1003], 7);
+	ck_assert_int_eq(blkdev_write_zeros(dev, 1, dev_off_at(SIZE)), -EINVAL);
+	ck_assert_int_eq(blkdev_write_zeros(dev, 0, dev_off_at(SIZE)), 0);
+	blkdev_counters(dev, &c);
+	ck_assert_uint_eq(c.zeros, 0);
+	ck_assert_uint_eq(c.write_bytes, 1000);
+}
+END_TEST
+
 START_TEST(counters_count_requests_bytes_and_errors)
 {
 	g_autoptr(blkdev) mem = memdev_new(SIZE, 512);
@@ -224,6 +243,7 @@ int main(void)
 	tcase_add_test(tc, readonly_refuses_all_changes);
 	tcase_add_test(tc, discard_without_op_is_eopnotsupp);
 	tcase_add_test(tc, zero_without_op_writes_zeros_in_bounded_pieces);
+	tcase_add_test(tc, zeros_can_be_written_where_there_is_another_way);
 	tcase_add_test(tc, counters_count_requests_bytes_and_errors);
 	tcase_add_test(tc, last_unref_closes);
 	srunner_run_all(runner, CK_ENV);

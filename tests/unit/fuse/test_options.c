@@ -264,6 +264,46 @@ START_TEST(engine_is_taken)
 }
 END_TEST
 
+START_TEST(pin_is_taken_with_a_value_and_without)
+{
+	ck_assert_int_eq(o.pin, MOUNT_PIN_NONE);
+	parse("image=/a,pin");
+	ck_assert_int_eq(o.pin, MOUNT_PIN_MAP);
+	mountopts_clear(&o);
+	mountopts_init(&o);
+	parse("image=/a,pin=alloc");
+	ck_assert_int_eq(o.pin, MOUNT_PIN_ALLOC);
+	ck_assert_uint_eq(o.fuse->len, 0);
+	check();
+}
+END_TEST
+
+static const struct {
+	const char *with;
+	bool may;
+} allocating[] = {
+	{ "rw", true },
+	{ "ro", false },
+	{ "cow=/c", false },
+	{ "sync,discard", true },
+};
+
+START_TEST(nothing_is_allocated_where_nothing_may_be)
+{
+	parse("image=/a,pin");
+	parse(allocating[_i].with);
+	check();
+	mountopts_clear(&o);
+	mountopts_init(&o);
+	parse("image=/a,pin=alloc");
+	parse(allocating[_i].with);
+	if (allocating[_i].may)
+		check();
+	else
+		refuse_check("'pin=alloc'");
+}
+END_TEST
+
 START_TEST(io_uring_is_taken_and_not_libfuses)
 {
 	parse("image=/a,io_uring");
@@ -282,6 +322,7 @@ static const struct {
 	{ "engine=auto", "engine=uring" },
 	{ "partition=1", "partition=auto" },
 	{ "cow=/a", "cow=/a" },
+	{ "pin", "pin=alloc" },
 };
 
 START_TEST(option_given_twice_is_refused)
@@ -324,6 +365,8 @@ static const struct {
 	{ "on-error=ignore", "fail or zero" },
 	{ "norecovery=1", "takes no value" },
 	{ "cow=", "needs a value" },
+	{ "pin=", "alloc" },
+	{ "pin=map", "alloc" },
 };
 
 START_TEST(bad_value_is_refused)
@@ -377,6 +420,9 @@ int main(void)
 	tcase_add_test(tc, sync_and_async_contradict);
 	tcase_add_test(tc, async_alone_is_libfuses);
 	tcase_add_loop_test(tc, engine_is_taken, 0, (int)G_N_ELEMENTS(engines));
+	tcase_add_test(tc, pin_is_taken_with_a_value_and_without);
+	tcase_add_loop_test(tc, nothing_is_allocated_where_nothing_may_be, 0,
+			    (int)G_N_ELEMENTS(allocating));
 	tcase_add_test(tc, io_uring_is_taken_and_not_libfuses);
 	tcase_add_loop_test(tc, option_given_twice_is_refused, 0,
 			    (int)G_N_ELEMENTS(twice));

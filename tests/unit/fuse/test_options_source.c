@@ -136,7 +136,8 @@ START_TEST(who_only_looks_needs_no_image_and_is_readonly)
 END_TEST
 
 static const char *const not_for_looking[] = {
-	"image=/a", "rw", "commit=3", "cow=/c", "audit=/r", "allow_other",
+	"image=/a", "rw",	"commit=3",    "pin",
+	"cow=/c",   "audit=/r", "allow_other",
 };
 
 START_TEST(who_only_looks_takes_nothing_else)

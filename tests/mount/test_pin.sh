@@ -1,0 +1,314 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# -o pin and pin=alloc: what is there when the command returns, what is refused,
+# that nothing is left of what is interrupted; and the line that a terminal
+# shows, and nothing else does.
+
+# shellcheck source=tests/mount/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_root
+need_fuse
+need_loop
+need jq python3 script nbdkit nbdfuse setpriv prlimit pgrep
+
+unset RAWMAP_TEST_ENGINE
+host=$TMP/host.img
+slow=$TMP/slow/source
+mkdir "$TMP/slow"
+# Said where even root may not do everything, as in many containers.
+unmarked='CAP_SYS_RESOURCE waits for itself$'
+
+counter() # NAME
+{
+	"$RAWMAP" stats --json "$MNT/disk" | jq ".$1"
+}
+
+# Every second block of 32 MiB: 4096 extents, as many holes, then 8 MiB in one
+# that nobody has written.
+make_comb()
+{
+	make_host "$1" 96M "$host" -b 4096
+	rm -f "$TMP/disk"
+	run python3 -c "
+import os
+out = os.open('$TMP/disk', os.O_WRONLY | os.O_CREAT)
+for at in range(0, 32 << 20, 8192):
+    os.pwrite(out, os.urandom(4096), at)
+os.ftruncate(out, 32 << 20)"
+	put_file "$host" "$TMP/disk" /disk
+	[ "$1" = ext4 ] || return
+	mkdir -p "$TMP/kernel"
+	loop_attach "$host"
+	mount_inner "$LOOP" "$TMP/kernel"
+	run fallocate -o 32M -l 8M "$TMP/kernel/disk"
+	run umount "$TMP/kernel"
+	loop_detach "$LOOP"
+	truncate -s 40M "$TMP/disk"
+}
+
+all_are() # STATE
+{
+	"$RAWMAP" map --format json "$host" /disk |
+		jq -e "all(.[]; .state == \"$1\")" >/dev/null
+}
+
+test_map_is_loaded_and_kept()
+{
+	local loads what
+	mount_rawmap -v -r -o "engine=$1,pin,cache=16K" -i /disk "$host" "$MNT"
+	expect_text "$LOG" 'and its map stays in memory'
+	[ "$(counter cache_extents)" -ge 4096 ] ||
+		fail "$(counter cache_extents) extents of a pinned map"
+	loads=$(counter cache_loads)
+	expect_same_bytes "$MNT/disk" "$TMP/disk"
+	expect_equal "$(counter cache_loads)" "$loads" 'loads after reading'
+	expect_equal "$(counter cache_evictions)" 0 'evictions'
+	for what in drop unpin; do
+		expect_status 1 "$RAWMAP" advise "$what" "$MNT/disk"
+		expect_text "$TMP/err" 'mounted with -o pin'
+	done
+	run "$RAWMAP" advise populate "$MNT/disk"
+	unmount_rawmap
+}
+
+test_no_hole_is_left()
+{
+	local before
+	mount_rawmap -o "engine=$1,pin=alloc" -i /disk "$host" "$MNT"
+	expect_same_bytes "$MNT/disk" "$TMP/disk"
+	before=$(stat -c %b "$MNT/disk")
+	[ "$before" -ge $(($(stat -c %s "$MNT/disk") / 512)) ] ||
+		fail "only $before sectors are allocated"
+	[ "$(dumpe2fs -h "$host" 2>/dev/null | grep -c ' clean$')" -eq 1 ] ||
+		fail 'the host is not marked clean'
+	# Blocks stay, whatever is asked.
+	expect_status 1 fallocate -p -o 1M -l 1M "$MNT/disk"
+	expect_text "$TMP/err" 'unsupported'
+	run fallocate -z -o 2M -l 1M "$MNT/disk"
+	run fallocate -z -o 2M -l 1M "$TMP/disk"
+	run dd if=/dev/urandom of="$TMP/disk" bs=4K seek=1000 count=500 \
+		conv=notrunc status=none
+	run dd if="$TMP/disk" of="$MNT/disk" bs=4K seek=1000 skip=1000 \
+		count=500 conv=notrunc,fsync status=none
+	expect_equal "$(counter fills)" 0 fills
+	expect_same_bytes "$MNT/disk" "$TMP/disk"
+	expect_equal "$(stat -c %b "$MNT/disk")" "$before" 'sectors at the end'
+	unmount_rawmap
+	check_host "$host"
+	all_are mapped || fail 'not all of it is mapped'
+	get_file "$host" /disk "$TMP/now"
+	expect_same_bytes "$TMP/now" "$TMP/disk"
+
+	# Nothing is left to be done.
+	mount_rawmap -o "engine=$1,pin=alloc" -i /disk "$host" "$MNT"
+	expect_equal "$(counter dev_write_bytes)" 0 'bytes written'
+	unmount_rawmap
+}
+
+# refuse STATUS TEXT MOUNT-ARGUMENTS...: the host stays what it is.
+refuse()
+{
+	local status=$1 text=$2 before
+	shift 2
+	before=$(sha256sum <"$host")
+	expect_status "$status" "$RAWMAP" mount "$@" "$host" "$MNT"
+	expect_text "$TMP/err" "$text"
+	expect_equal "$(wc -l <"$TMP/err")" 1 'lines on standard error'
+	expect_equal "$(sha256sum <"$host")" "$before" 'the host'
+}
+
+test_refusals()
+{
+	make_host ext4 64M "$host"
+	make_sparse 32M "$TMP/disk"
+	put_file "$host" "$TMP/disk" /one
+	put_file "$host" "$TMP/disk" /two
+	refuse 2 'read-only mount' -r -o pin=alloc -i /one
+	refuse 2 "contradicts 'cow='" -o "pin=alloc,cow=$TMP/cow" -i /one
+	[ ! -e "$TMP/cow" ] || fail 'a file of changes was made'
+	refuse 2 'pin=everything' -o pin=everything -i /one
+	refuse 1 "'pin=alloc' needs 64 MiB for holes" -o pin=alloc -i /one \
+		-i /two
+}
+
+# The map needs blocks, too, that holes alone do not show: it runs full.
+test_full_in_the_middle()
+{
+	local holes
+	make_host ext2 32M "$host" -b 1024 -m 0
+	holes=$(dumpe2fs -h "$host" 2>/dev/null |
+		sed -n 's/^Free blocks: *//p')
+	make_sparse $(((holes - 10) << 10)) "$TMP/disk"
+	put_file "$host" "$TMP/disk" /disk
+	expect_status 1 "$RAWMAP" mount -o pin=alloc -i /disk "$host" "$MNT"
+	expect_text "$TMP/err" 'No space left'
+	expect_equal "$(wc -l <"$TMP/err")" 1 'lines on standard error'
+	check_host "$host"
+	all_are hole || fail 'not all of it was given back'
+}
+
+test_what_is_missing_is_said()
+{
+	make_host ext4 16M "$host"
+	make_sparse 1M "$TMP/disk"
+	put_file "$host" "$TMP/disk" /disk
+	cat >"$TMP/limited" <<-END
+		#!/bin/sh
+		exec prlimit --memlock=65536:65536 setpriv \
+			--bounding-set=-ipc_lock,-sys_resource "$RAWMAP" "\$@"
+	END
+	chmod +x "$TMP/limited"
+	expect_status 0 "$TMP/limited" mount -o pin -i /disk "$host" "$MNT"
+	expect_text "$TMP/err" 'not locked, so do not swap to what is mounted here'
+	expect_text "$TMP/err" 'ulimit -l'
+	grep -q "$unmarked" "$TMP/err" || fail 'nothing about the capability'
+	expect_equal "$(wc -l <"$TMP/err")" 2 'lines on standard error'
+	run umount "$MNT"
+	run timeout "$limit" flock "$host" true
+
+	# Nobody swaps to what is only read.
+	expect_status 0 "$TMP/limited" mount -r -o pin -i /disk "$host" "$MNT"
+	expect_text "$TMP/err" 'ulimit -l'
+	expect_equal "$(wc -l <"$TMP/err")" 1 'lines on standard error'
+	run umount "$MNT"
+	run timeout "$limit" flock "$host" true
+}
+
+# ---- what takes long, and who is told ----
+
+# A source that takes its time for each write.
+slow_begin()
+{
+	make_host ext4 64M "$host" -b 4096
+	make_sparse 24M "$TMP/disk"
+	put_file "$host" "$TMP/disk" /disk
+	nbdkit -f --exit-with-parent -U "$TMP/socket" --filter=delay file \
+		"$host" delay-write=120ms >"$TMP/nbdkit" 2>&1 &
+	nbd=$!
+	until [ -S "$TMP/socket" ]; do
+		kill -0 "$nbd" 2>/dev/null ||
+			fail "nbdkit: $(cat "$TMP/nbdkit")"
+	done
+	nbdfuse "$slow" --unix "$TMP/socket" >"$TMP/nbdfuse" 2>&1 &
+	mounts+=("$TMP/slow")
+	until is_mounted "$TMP/slow"; do
+		kill -0 $! 2>/dev/null ||
+			fail "nbdfuse: $(cat "$TMP/nbdfuse")"
+		wait_for_mount_change
+	done
+}
+
+slow_end()
+{
+	run umount "$TMP/slow"
+	kill "$nbd"
+	wait "$nbd" 2>/dev/null
+	rm -f "$TMP/socket"
+}
+
+released()
+{
+	run timeout "$limit" flock "$slow" true
+}
+
+# on_terminal COMMAND...: what the terminal got goes to $TMP/tty.
+# A shell without job control ignores SIGINT for what it puts behind.
+on_terminal()
+{
+	script -qefc "env --default-signal=INT $(printf '%q ' "$@")" "$TMP/tty" </dev/null >"$TMP/script"
+}
+
+test_terminal_sees_progress()
+{
+	slow_begin
+	on_terminal "$RAWMAP" mount -o pin=alloc -i /disk "$slow" "$MNT" ||
+		fail "$(cat "$TMP/tty")"
+	grep -Eaq 'rawmap: filling holes: [0-9]+%, [0-9.]+ MiB of 24 MiB' \
+		"$TMP/tty" || fail "the terminal has: $(cat -v "$TMP/tty")"
+	grep -Eaq 'filling holes:.*/s, 0:00:[0-9]+ left' "$TMP/tty" ||
+		fail "nothing about the time: $(cat -v "$TMP/tty")"
+	# Each is taken away again, by blanks.
+	expect_equal "$(tr '\r' '\n' <"$TMP/tty" | grep -Eacx ' {20,}')" \
+		"$(tr '\r' '\n' <"$TMP/tty" | grep -ac 'filling holes:')" \
+		'lines that are taken away'
+	run umount "$MNT"
+	released
+	slow_end
+	check_host "$host"
+}
+
+test_pipe_sees_nothing()
+{
+	slow_begin
+	expect_status 0 "$RAWMAP" mount -o pin=alloc -i /disk "$slow" "$MNT"
+	expect_equal "$(grep -v "$unmarked" "$TMP/out" "$TMP/err")" '' \
+		'what a pipe gets'
+	run umount "$MNT"
+	released
+	slow_end
+}
+
+# A program that is in the middle of it: $program, on $terminal.
+begin_filling()
+{
+	local until=$((SECONDS + limit))
+	slow_begin
+	rm -f "$TMP/tty"
+	on_terminal "$RAWMAP" mount -f -o pin=alloc -i /disk "$slow" "$MNT" &
+	terminal=$!
+	until grep -aq 'filling holes' "$TMP/tty" 2>/dev/null; do
+		[ "$SECONDS" -lt "$until" ] || fail 'nothing is filled'
+	done
+	program=$(pgrep -f "^$RAWMAP mount .*$MNT\$") || fail 'no program'
+}
+
+end_filling()
+{
+	wait "$terminal" && fail 'it went on'
+	is_mounted "$MNT" && fail 'mounted after all'
+	released
+	slow_end
+}
+
+test_interrupted()
+{
+	begin_filling
+	run kill -INT "$program"
+	end_filling
+	grep -aq 'rawmap: interrupted; nothing is mounted' "$TMP/tty" ||
+		fail "$(cat -v "$TMP/tty")"
+	check_host "$host"
+	all_are hole || fail 'not all of it was given back'
+}
+
+# Nobody is left to give anything back: the next one completes it.
+test_killed()
+{
+	begin_filling
+	run kill -KILL "$program"
+	end_filling
+	run "$RAWMAP" recover "$host" >"$TMP/recover"
+	mount_rawmap -o pin=alloc -i /disk "$host" "$MNT"
+	expect_same_bytes "$MNT/disk" "$TMP/disk"
+	unmount_rawmap
+	check_host "$host"
+	all_are mapped || fail 'not all of it is mapped'
+}
+
+mounts+=("$MNT")
+for engine in uring threads; do
+	for kind in ext4 ext2; do
+		say "$kind, engine=$engine"
+		make_comb "$kind"
+		test_map_is_loaded_and_kept "$engine"
+		test_no_hole_is_left "$engine"
+	done
+done
+test_refusals
+test_full_in_the_middle
+test_what_is_missing_is_said
+test_terminal_sees_progress
+test_pipe_sees_nothing
+test_interrupted
+test_killed
