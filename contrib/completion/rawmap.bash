@@ -5,7 +5,9 @@
 # program that is being typed, which says so in its --help. What it reads there:
 #
 #   a line of a command      "  mount   Show images ..."
-#   a line of an option      "  -o, --options=OPTS     image=PATH, ro, ..."
+#   a line of an option      "  -i, --image=PATH       Show this ..."
+#   lines about -o           "Options for -o ...:" and below it, indented, maybe
+#                            behind a word or two, "image=PATH, ro, ..."
 #   words to choose from     auto|on|off: lower case, with bars between them
 #   a file, or another value in upper case: FILE, DEVICE, PATH; BYTES, N
 
@@ -25,8 +27,12 @@ _rawmap_mount_options() # HELP
 {
 	local item name value word
 	local -a items
-	IFS=, read -ra items <<<"$(sed -n 's/^ .*--options=OPTS *//p' <<<"$1")"
+	IFS=, read -ra items <<<"$(sed -En '/^Options for -o/,/^$/ {
+		s/^  [a-z]+( [a-z]+)*  +/ /
+		s/^ +/,/p
+	}' <<<"$1" | tr -d '\n')"
 	for item in "${items[@]# }"; do
+		[[ $item ]] || continue
 		name=${item%%=*}
 		[[ $item == *=* ]] || {
 			printf '%s\n' "$name"

@@ -12,15 +12,18 @@ function(install_link name target destination)
 endfunction()
 
 # mount(8) looks in /sbin only. The type is "rawmap" or, as the kernel and
-# findmnt(8) write it, "fuse.rawmap".
+# findmnt(8) write it, "fuse.rawmap"; umount(8) has it from the kernel.
 file(RELATIVE_PATH program ${CMAKE_INSTALL_FULL_SBINDIR}
 	${CMAKE_INSTALL_FULL_BINDIR}/rawmap)
-foreach(type rawmap fuse.rawmap)
-	install_link(mount.${type} ${program} ${CMAKE_INSTALL_SBINDIR})
+set(helpers mount.rawmap mount.fuse.rawmap umount.fuse.rawmap)
+foreach(helper ${helpers})
+	install_link(${helper} ${program} ${CMAKE_INSTALL_SBINDIR})
 endforeach()
 if(SCDOC)
-	install_link(mount.fuse.rawmap.8 mount.rawmap.8
-		${CMAKE_INSTALL_MANDIR}/man8)
+	foreach(helper mount.fuse.rawmap umount.fuse.rawmap)
+		install_link(${helper}.8 mount.rawmap.8
+			${CMAKE_INSTALL_MANDIR}/man8)
+	endforeach()
 endif()
 
 set(systemd ${PROJECT_SOURCE_DIR}/contrib/systemd)

@@ -115,6 +115,18 @@ bool log_enabled(enum log_level level)
 	return level <= threshold;
 }
 
+/*
+ * Names come from anybody. What would move a terminal's cursor is not let out,
+ * nor what would begin a line as a message does: a list is indented.
+ */
+static void make_plain(char *text)
+{
+	for (char *c = text; *c; c++)
+		if (g_ascii_iscntrl(*c) && *c != '\t' &&
+		    !(*c == '\n' && c[1] == ' '))
+			*c = '?';
+}
+
 void log_message(enum log_level level, const char *fmt, ...)
 {
 	g_autofree char *text = NULL;
@@ -126,6 +138,7 @@ void log_message(enum log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	text = g_strdup_vprintf(fmt, args);
 	va_end(args);
+	make_plain(text);
 
 	if (to_syslog) {
 		syslog(syslog_priority(level), "%s", text);

@@ -17,7 +17,11 @@ struct command {
 	const char *arguments; /* behind the options, for the help */
 	const char *summary;
 	int (*run)(const struct command *self, int argc, char **argv);
+	enum mountopts_use takes; /* what its -o is for */
 };
+
+/* What the help has beside -o. */
+#define OPTIONS_HELP "Further options, listed below"
 
 int cmd_mount(const struct command *self, int argc, char **argv);
 int cmd_attach(const struct command *self, int argc, char **argv);
@@ -35,6 +39,10 @@ int cmd_advise(const struct command *self, int argc, char **argv);
  */
 bool is_mount_helper(const char *program);
 int mount_helper(const struct command *mount, int argc, char **argv);
+
+/* And under a name "umount.TYPE", for umount(8). */
+bool is_umount_helper(const char *program);
+int umount_helper(int argc, char **argv);
 
 /*
  * Read the options of a sub-command; afterwards *argc counts the operands in
@@ -64,9 +72,10 @@ bool server_options(struct server *s, char **images, char **options,
 
 /*
  * Make both paths absolute: the server changes to "/", and what it is given must
- * not depend on the place.
+ * not depend on the place. False with the errors of path_absolute().
  */
-void server_place(struct server *s, const char *source, const char *mountpoint);
+bool server_place(struct server *s, const char *source, const char *mountpoint,
+		  GError **error);
 
 /* Serve until the end, here; the exit status. What went wrong has been said. */
 int server_run(const struct server *s);

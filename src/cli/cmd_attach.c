@@ -75,7 +75,6 @@ static bool read_options(struct arguments *a, char *image, GError **error)
 static bool parse(struct arguments *a, const struct command *self, int argc,
 		  char **argv, bool *ret_done, GError **error)
 {
-	g_autofree char *takes = mountopts_describe(MOUNTOPTS_ATTACH);
 	const GOptionEntry entries[] = {
 		{ "read-only", 'r', 0, G_OPTION_ARG_NONE, &a->readonly,
 		  "Write nothing, neither the image nor SOURCE", NULL },
@@ -85,7 +84,7 @@ static bool parse(struct arguments *a, const struct command *self, int argc,
 		  "Sectors of the loop device, instead of those of SOURCE",
 		  "BYTES" },
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &a->options,
-		  takes, "OPTS" },
+		  OPTIONS_HELP, "OPTS" },
 		{ "verbose", 'v', 0, G_OPTION_ARG_NONE, &a->verbose, "Say more",
 		  NULL },
 		G_OPTION_ENTRY_NULL
@@ -97,8 +96,8 @@ static bool parse(struct arguments *a, const struct command *self, int argc,
 		return true;
 	if (!read_options(a, argv[2], error))
 		return false;
-	a->server.source = path_absolute(argv[1]);
-	return true;
+	a->server.source = path_absolute(argv[1], error);
+	return a->server.source;
 }
 
 /* ---- with a server ---- */

@@ -12,9 +12,6 @@
 
 #include <rawmap/base/error.h>
 
-#include <stdlib.h>
-#include <string.h>
-
 static bool detach_device(const char *path, GPtrArray *table, GError **error)
 {
 	g_autoptr(GPtrArray) loops = g_ptr_array_new();
@@ -43,26 +40,11 @@ static bool detach_mount(const struct mount_entry *m, GError **error)
 	return take_down(m, loops, true, error);
 }
 
-/* Without following what a slash at the end would have followed. */
-static char *resolve(const char *operand)
-{
-	g_autofree char *plain = g_strdup(operand);
-	size_t len = strlen(plain);
-	char *real, *copy;
-
-	while (len > 1 && plain[len - 1] == '/')
-		plain[--len] = '\0';
-	real = realpath(plain, NULL);
-	copy = g_strdup(real ? real : plain);
-	free(real);
-	return copy;
-}
-
 /* A server that is gone must not be asked: the table is looked at first. */
 static bool detach(const char *operand, GError **error)
 {
 	g_autoptr(GPtrArray) table = mounts_read();
-	g_autofree char *where = resolve(operand);
+	g_autofree char *where = mounts_resolve(operand);
 	const struct mount_entry *m = mounts_at(table, where);
 	g_autoptr(GError) why = NULL;
 	bool done;

@@ -247,11 +247,10 @@ int cmd_info(const struct command *self, int argc, char **argv)
 {
 	g_auto(GStrv) options = NULL;
 	GError *error = NULL;
-	g_autofree char *takes = mountopts_describe(MOUNTOPTS_LOOKING);
 	bool done;
 	const GOptionEntry entries[] = { { "options", 'o', 0,
 					   G_OPTION_ARG_FILENAME_ARRAY,
-					   &options, takes, "OPTS" },
+					   &options, OPTIONS_HELP, "OPTS" },
 					 G_OPTION_ENTRY_NULL };
 
 	if (!command_parse(self, entries, 1, 2, &argc, &argv, &done, &error))

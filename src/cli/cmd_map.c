@@ -114,7 +114,6 @@ int cmd_map(const struct command *self, int argc, char **argv)
 	g_auto(GStrv) options = NULL;
 	struct question q;
 	GError *error = NULL;
-	g_autofree char *takes = mountopts_describe(MOUNTOPTS_LOOKING);
 	bool done;
 	const GOptionEntry entries[] = {
 		{ "format", 0, 0, G_OPTION_ARG_STRING, &format,
@@ -126,7 +125,7 @@ int cmd_map(const struct command *self, int argc, char **argv)
 		  "Say what of the image lies in this block of the filesystem",
 		  "N" },
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &options,
-		  takes, "OPTS" },
+		  OPTIONS_HELP, "OPTS" },
 		G_OPTION_ENTRY_NULL
 	};
 

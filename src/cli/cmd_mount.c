@@ -25,7 +25,6 @@ static void arguments_clear(struct arguments *a)
 static bool parse(struct arguments *a, const struct command *self, int argc,
 		  char **argv, bool *ret_done, GError **error)
 {
-	g_autofree char *takes = mountopts_describe(MOUNTOPTS_MOUNT);
 	const GOptionEntry entries[] = {
 		{ "image", 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &a->images,
 		  "Show this file of SOURCE: an absolute path inside it, or "
@@ -34,7 +33,7 @@ static bool parse(struct arguments *a, const struct command *self, int argc,
 		{ "read-only", 'r', 0, G_OPTION_ARG_NONE, &a->readonly,
 		  "Write nothing, neither images nor SOURCE", NULL },
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &a->options,
-		  takes, "OPTS" },
+		  OPTIONS_HELP, "OPTS" },
 		{ "foreground", 'f', 0, G_OPTION_ARG_NONE, &a->foreground,
 		  "Stay in the foreground", NULL },
 		{ "debug", 'd', 0, G_OPTION_ARG_NONE, &a->debug,
@@ -51,8 +50,7 @@ static bool parse(struct arguments *a, const struct command *self, int argc,
 	if (!server_options(&a->server, a->images, a->options, a->readonly,
 			    error))
 		return false;
-	server_place(&a->server, argv[1], argv[2]);
-	return true;
+	return server_place(&a->server, argv[1], argv[2], error);
 }
 
 int cmd_mount(const struct command *self, int argc, char **argv)

@@ -104,12 +104,11 @@ int cmd_recover(const struct command *self, int argc, char **argv)
 	GError *error = NULL;
 	gboolean dry_run = FALSE;
 	bool done;
-	g_autofree char *takes = mountopts_describe(MOUNTOPTS_PLACE);
 	const GOptionEntry entries[] = {
 		{ "dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
 		  "Only say what there is to recover; write nothing", NULL },
 		{ "options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &options,
-		  takes, "OPTS" },
+		  OPTIONS_HELP, "OPTS" },
 		G_OPTION_ENTRY_NULL
 	};
 

@@ -15,24 +15,30 @@
 
 static const struct command commands[] = {
 	{ "mount", "SOURCE MOUNTPOINT",
-	  "Show images inside SOURCE as files below MOUNTPOINT", cmd_mount },
+	  "Show images inside SOURCE as files below MOUNTPOINT", cmd_mount,
+	  MOUNTOPTS_MOUNT },
 	{ "attach", "SOURCE PATH",
-	  "Make a loop device of an image inside SOURCE", cmd_attach },
+	  "Make a loop device of an image inside SOURCE", cmd_attach,
+	  MOUNTOPTS_ATTACH },
 	{ "detach", "DEVICE|MOUNTPOINT...",
 	  "Take down what attach or mount put up, and wait until it is written",
-	  cmd_detach },
-	{ "list", "", "Print what is mounted and attached", cmd_list },
+	  cmd_detach, MOUNTOPTS_NONE },
+	{ "list", "", "Print what is mounted and attached", cmd_list,
+	  MOUNTOPTS_NONE },
 	{ "map", "SOURCE PATH",
-	  "Print where the blocks of an image lie on SOURCE", cmd_map },
+	  "Print where the blocks of an image lie on SOURCE", cmd_map,
+	  MOUNTOPTS_LOOKING },
 	{ "info", "SOURCE [PATH]",
-	  "Tell about the filesystem on SOURCE, or about an image", cmd_info },
+	  "Tell about the filesystem on SOURCE, or about an image", cmd_info,
+	  MOUNTOPTS_LOOKING },
 	{ "recover", "SOURCE",
 	  "Apply the journal of the filesystem on SOURCE, nothing else",
-	  cmd_recover },
+	  cmd_recover, MOUNTOPTS_PLACE },
 	{ "advise", "populate|drop|pin|unpin FILE [OFFSET [LENGTH]]",
 	  "Read, keep or forget where the blocks of a mounted image lie",
-	  cmd_advise },
-	{ "stats", "FILE", "Print the counters of a mounted image", cmd_stats },
+	  cmd_advise, MOUNTOPTS_NONE },
+	{ "stats", "FILE", "Print the counters of a mounted image", cmd_stats,
+	  MOUNTOPTS_NONE },
 };
 
 static const struct command *find_command(const char *name)
@@ -146,6 +152,8 @@ int main(int argc, char **argv)
 	g_set_prgname("rawmap");
 	if (argc > 0 && is_mount_helper(argv[0]))
 		return mount_helper(find_command("mount"), argc, argv);
+	if (argc > 0 && is_umount_helper(argv[0]))
+		return umount_helper(argc, argv);
 	if (argc < 2) {
 		print_help(stderr);
 		return STATUS_USAGE;

@@ -14,18 +14,15 @@
  * Its exit statuses are those of mount(8), not those of rawmap.
  */
 #include "cli_priv.h"
+#include "helper.h"
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { MOUNT_OK = 0, MOUNT_USAGE = 1, MOUNT_FAILED = 32 };
 
 struct request {
 	char *source, *mountpoint;
@@ -205,28 +202,6 @@ static bool may_be_absent(const struct request *r)
 	return true;
 }
 
-/* mount(8) runs its helpers where it was run, and says where to mount. */
-static bool enter_namespace(const char *path, GError **error)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || setns(fd, CLONE_NEWNS) < 0)
-		error_set_errno(error, RAWMAP_ERROR_FAILED, errno,
-				"cannot enter the namespace '%s'", path);
-	else
-		return close(fd) == 0;
-	if (fd >= 0)
-		close(fd);
-	return false;
-}
-
-static int status_of_mount(int status)
-{
-	if (status == STATUS_OK)
-		return MOUNT_OK;
-	return status == STATUS_USAGE ? MOUNT_USAGE : MOUNT_FAILED;
-}
-
 static int run_mount(const struct request *r, const struct command *mount)
 {
 	g_autoptr(GPtrArray) argv = g_ptr_array_new();
@@ -246,14 +221,12 @@ static int run_mount(const struct request *r, const struct command *mount)
 	g_ptr_array_add(argv, NULL);
 	status = mount->run(mount, (int)argv->len - 1, (char **)argv->pdata);
 	/* The server's is read by the command, which is the one to translate. */
-	return getpid() == self ? status_of_mount(status) : status;
+	return getpid() == self ? helper_status(status) : status;
 }
 
 bool is_mount_helper(const char *program)
 {
-	const char *slash = strrchr(program, '/');
-
-	return g_str_has_prefix(slash ? slash + 1 : program, "mount.");
+	return helper_is(program, "mount.");
 }
 
 int mount_helper(const struct command *mount, int argc, char **argv)
@@ -264,19 +237,20 @@ int mount_helper(const struct command *mount, int argc, char **argv)
 	int status = MOUNT_OK;
 
 	if (!read_arguments(&r, argc, argv, &error)) {
-		status = status_of_mount(command_fail(error));
+		status = helper_fail(error);
 	} else if (r.help) {
-		puts("Usage: mount.rawmap SOURCE MOUNTPOINT [-sfnv] "
-		     "[-N NAMESPACE] [-o OPTIONS] [-t TYPE]\n\n"
+		puts("Usage: mount.rawmap SOURCE MOUNTPOINT [-sfnv]\n"
+		     "         [-N NAMESPACE] [-o OPTIONS] [-t TYPE]\n\n"
 		     "What mount(8) runs for the type rawmap; see "
 		     "mount.rawmap(8).");
 		if (!output_finish(&error))
-			status = status_of_mount(command_fail(error));
-	} else if (r.namespace && !enter_namespace(r.namespace, &error)) {
-		status = status_of_mount(command_fail(error));
+			status = helper_fail(error);
+	} else if (r.namespace &&
+		   !helper_enter_namespace(r.namespace, &error)) {
+		status = helper_fail(error);
 	} else if (r.fake) {
 		if (!check_options(&r, &error))
-			status = status_of_mount(command_fail(error));
+			status = helper_fail(error);
 	} else {
 		if (r.verbose)
 			log_set_level(LOG_LEVEL_INFO);

@@ -4,6 +4,7 @@
 
 #include <rawmap/dev/inuse.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 /* libfuse's "fuse" or "fuseblk", and the subtype that we give it. */
@@ -33,6 +34,20 @@ const struct mount_entry *mounts_at(GPtrArray *table, const char *where)
 			return m;
 	}
 	return NULL;
+}
+
+char *mounts_resolve(const char *operand)
+{
+	g_autofree char *plain = g_strdup(operand);
+	size_t len = strlen(plain);
+	char *real, *copy;
+
+	while (len > 1 && plain[len - 1] == '/')
+		plain[--len] = '\0';
+	real = realpath(plain, NULL);
+	copy = g_strdup(real ? real : plain);
+	free(real);
+	return copy;
 }
 
 const struct mount_entry *mounts_with(GPtrArray *table, const char *path)

@@ -36,6 +36,10 @@ GPtrArray *mounts_read(void);
 /* Of @table: the one that is mounted on @where; NULL. */
 const struct mount_entry *mounts_at(GPtrArray *table, const char *where);
 
+/* Where @operand leads, without following a slash at its end; the caller frees.
+ * No server is asked. */
+char *mounts_resolve(const char *operand);
+
 /* Of @table: the one that shows the file at @path; NULL. */
 const struct mount_entry *mounts_with(GPtrArray *table, const char *path);
 
@@ -91,5 +95,13 @@ bool watch_wait(const struct watch *w, const struct mount_entry *m,
  */
 bool take_down(const struct mount_entry *m, GPtrArray *loops, bool whole,
 	       GError **error);
+
+/*
+ * What umount(8) means: this place alone. Waits for the server as take_down()
+ * does, except where it goes on: with @lazy, and when it shows the same in other
+ * places. @force: a server that does not answer is cut off, DIRTY.
+ */
+bool take_off(const struct mount_entry *m, bool lazy, bool force,
+	      GError **error);
 
 #endif

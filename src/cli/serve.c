@@ -39,13 +39,17 @@ bool server_options(struct server *s, char **images, char **options,
 	return mountopts_check(&s->opt, error);
 }
 
-void server_place(struct server *s, const char *source, const char *mountpoint)
+bool server_place(struct server *s, const char *source, const char *mountpoint,
+		  GError **error)
 {
 	char *real = realpath(mountpoint, NULL);
 
-	s->source = path_absolute(source);
-	s->mountpoint = g_canonicalize_filename(real ? real : mountpoint, NULL);
+	s->source = path_absolute(source, error);
+	if (s->source)
+		s->mountpoint = real ? g_strdup(real)
+				     : path_absolute(mountpoint, error);
 	free(real);
+	return s->mountpoint;
 }
 
 /* The server's life; it speaks of a failure before it is gone. */

@@ -25,63 +25,6 @@
 #define PATIENCE_TRIES	  50
 #define PATIENCE_PAUSE_NS 10000000
 
-/* ---- unmounting ---- */
-
-/* fusermount3 does it for who is not root; NULL, or what it says. */
-static char *ask_fusermount(const char *where)
-{
-	const char *argv[] = { "fusermount3", "-u", where, NULL };
-	g_autofree char *said = NULL;
-	g_autoptr(GError) why = NULL;
-	int status;
-
-	if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL,
-			  NULL, NULL, &said, &status, &why))
-		return g_strdup(why->message);
-	if (status == 0)
-		return NULL;
-	g_strchomp(said);
-	return g_strdup(*said ? said : "fusermount3 failed");
-}
-
-/* NULL, or why not. */
-static char *try_unmount(const char *where)
-{
-	if (umount2(where, UMOUNT_NOFOLLOW) == 0)
-		return NULL;
-	return errno == EPERM ? ask_fusermount(where)
-			      : g_strdup(g_strerror(errno));
-}
-
-static bool report_process(const struct mount_entry *m, const char *process,
-			   GError **error)
-{
-	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
-		    "'%s' is in use by %s; end that first", m->where, process);
-	return false;
-}
-
-static bool unmount(const struct mount_entry *m, GError **error)
-{
-	const struct timespec pause = { .tv_nsec = PATIENCE_PAUSE_NS };
-	g_autofree char *why = try_unmount(m->where);
-	g_autofree char *process = NULL;
-
-	for (unsigned i = 0; why && i < PATIENCE_TRIES; i++) {
-		nanosleep(&pause, NULL);
-		g_free(why);
-		why = try_unmount(m->where);
-	}
-	if (!why)
-		return true;
-	process = inuse_process(m->where);
-	if (process)
-		return report_process(m, process, error);
-	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-		    "cannot unmount '%s': %s", m->where, why);
-	return false;
-}
-
 /* ---- who uses it ---- */
 
 static bool has_device(GPtrArray *loops, const char *name)
@@ -95,17 +38,16 @@ static bool has_device(GPtrArray *loops, const char *name)
 	return false;
 }
 
-/* A mount is more than what is to go: other devices, other places. */
-static bool check_nothing_else(const struct mount_entry *m, GPtrArray *loops,
-			       GError **error)
+/* @m's devices without those of @loops; the first is a reason not to go on. */
+static bool check_no_device(const struct mount_entry *m, GPtrArray *loops,
+			    GError **error)
 {
 	g_autoptr(GPtrArray) there = mounts_loops(m);
-	g_autoptr(GPtrArray) table = mounttable_read(0);
 
 	for (guint i = 0; i < there->len; i++) {
 		const struct loopdev *dev = g_ptr_array_index(there, i);
 
-		if (has_device(loops, dev->name))
+		if (loops && has_device(loops, dev->name))
 			continue;
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
 			    "'%s' is attached to '%s'; detach it first: "
@@ -113,6 +55,17 @@ static bool check_nothing_else(const struct mount_entry *m, GPtrArray *loops,
 			    dev->path, dev->backing, dev->path);
 		return false;
 	}
+	return true;
+}
+
+/* A mount is more than what is to go: other devices, other places. */
+static bool check_nothing_else(const struct mount_entry *m, GPtrArray *loops,
+			       GError **error)
+{
+	g_autoptr(GPtrArray) table = mounttable_read(0);
+
+	if (!check_no_device(m, loops, error))
+		return false;
 	for (guint i = 0; i < table->len; i++) {
 		const struct mount_entry *e = g_ptr_array_index(table, i);
 
@@ -124,6 +77,14 @@ static bool check_nothing_else(const struct mount_entry *m, GPtrArray *loops,
 		return false;
 	}
 	return true;
+}
+
+static bool report_process(const struct mount_entry *m, const char *process,
+			   GError **error)
+{
+	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_BUSY,
+		    "'%s' is in use by %s; end that first", m->where, process);
+	return false;
 }
 
 static bool check_unused(GPtrArray *loops, GError **error)
@@ -173,6 +134,58 @@ static bool check_answer(const struct mount_entry *m, enum answer answer,
 	return false;
 }
 
+/* ---- unmounting ---- */
+
+/* fusermount3 does it for who is not root; NULL, or what it says. */
+static char *ask_fusermount(const char *where, int flags)
+{
+	const char *argv[] = { "fusermount3", flags & MNT_DETACH ? "-uz" : "-u",
+			       "--", where, NULL };
+	g_autofree char *said = NULL;
+	g_autoptr(GError) why = NULL;
+	int status;
+
+	if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL,
+			  NULL, NULL, &said, &status, &why))
+		return g_strdup(why->message);
+	if (status == 0)
+		return NULL;
+	g_strchomp(said);
+	return g_strdup(*said ? said : "fusermount3 failed");
+}
+
+/* NULL, or why not. */
+static char *try_unmount(const char *where, int flags)
+{
+	if (umount2(where, UMOUNT_NOFOLLOW | flags) == 0)
+		return NULL;
+	return errno == EPERM ? ask_fusermount(where, flags)
+			      : g_strdup(g_strerror(errno));
+}
+
+/* @flags: of umount2(2). */
+static bool unmount(const struct mount_entry *m, int flags, GError **error)
+{
+	const struct timespec pause = { .tv_nsec = PATIENCE_PAUSE_NS };
+	g_autofree char *why = try_unmount(m->where, flags);
+	g_autofree char *process = NULL;
+
+	for (unsigned i = 0; why && i < PATIENCE_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		g_free(why);
+		why = try_unmount(m->where, flags);
+	}
+	if (!why)
+		return true;
+	process = inuse_process(m->where);
+	if (process)
+		return report_process(m, process, error);
+	if (check_no_device(m, NULL, error))
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+			    "cannot unmount '%s': %s", m->where, why);
+	return false;
+}
+
 /* ---- the steps ---- */
 
 /* *ret_flush: the first errno of a flush. */
@@ -191,14 +204,14 @@ static bool detach_loops(GPtrArray *loops, int *ret_flush, GError **error)
 }
 
 static bool end_mount(const struct mount_entry *m, GPtrArray *shown, bool alive,
-		      GError **error)
+		      int flags, GError **error)
 {
 	struct watch w;
 	bool done;
 
 	if (alive)
 		watch_begin(&w, m, shown);
-	done = unmount(m, error);
+	done = unmount(m, flags, error);
 	if (done && rundir_has(m->where))
 		rundir_remove(m->where);
 	if (alive) {
@@ -245,6 +258,53 @@ bool take_down(const struct mount_entry *m, GPtrArray *loops, bool whole,
 		return false;
 	alive = answer == ANSWER_OK;
 	return detach_loops(loops, &flush, error) &&
-	       (!whole || end_mount(m, shown, alive, error)) &&
+	       (!whole || end_mount(m, shown, alive, 0, error)) &&
 	       check_written(m, alive, flush, error);
+}
+
+/* Shown elsewhere, too: the server goes on. */
+static bool has_other_place(const struct mount_entry *m)
+{
+	g_autoptr(GPtrArray) table = mounttable_read(0);
+	guint places = 0;
+
+	for (guint i = 0; i < table->len; i++) {
+		const struct mount_entry *e = g_ptr_array_index(table, i);
+
+		places += e->dev == m->dev;
+	}
+	return places > 1;
+}
+
+/* It does not answer, and nobody wants to wait for it any longer. */
+static bool cut_off(const struct mount_entry *m, GError **error)
+{
+	if (!end_mount(m, NULL, false, MNT_FORCE, error))
+		return false;
+	if (m->readonly)
+		return true;
+	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_DIRTY,
+		    "'%s' is unmounted, but its server did not answer: what it "
+		    "had not written may be lost; when it is gone, check '%s' "
+		    "with e2fsck -f",
+		    m->where, m->source);
+	return false;
+}
+
+bool take_off(const struct mount_entry *m, bool lazy, bool force,
+	      GError **error)
+{
+	g_autoptr(GPtrArray) shown = NULL;
+	enum answer answer;
+	bool alive;
+
+	if (lazy || has_other_place(m))
+		return end_mount(m, NULL, false, lazy ? MNT_DETACH : 0, error);
+	answer = server_ask(m, &shown);
+	if (force && answer == ANSWER_SILENT)
+		return cut_off(m, error);
+	alive = answer == ANSWER_OK;
+	return check_answer(m, answer, error) &&
+	       end_mount(m, shown, alive, 0, error) &&
+	       check_written(m, alive, 0, error);
 }

@@ -48,7 +48,7 @@ static void append_line(GString *out, const struct partition *p)
 {
 	g_autofree char *human = text_format_size(p->size + p->missing);
 
-	g_string_append_printf(out, "%6u %15" PRIu64 " %10s  %-21s %-8s",
+	g_string_append_printf(out, " %6u %15" PRIu64 " %10s  %-21s %-8s",
 			       p->number, p->start, human, p->type_name,
 			       p->content ? p->content : "-");
 	append_notes(out, p);
@@ -63,12 +63,12 @@ char *parttable_format(const struct parttable *pt)
 
 	if (!pt->type)
 		return g_string_free(out, FALSE);
-	g_string_append_printf(out, "%6s %15s %10s  %-21s %s\n", "number",
+	g_string_append_printf(out, " %6s %15s %10s  %-21s %s\n", "number",
 			       "start (bytes)", "size", "type", "content");
 	for (guint i = 0; i < pt->parts->len; i++)
 		append_line(out, g_ptr_array_index(pt->parts, i));
 	if (pt->damage)
-		g_string_append_printf(out, "damaged: %s\n", pt->damage);
+		g_string_append_printf(out, " damaged: %s\n", pt->damage);
 	return g_string_free(out, FALSE);
 }
 

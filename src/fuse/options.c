@@ -20,39 +20,45 @@
 /* What stands behind the "=", as the help shows it; NULL: nothing. */
 static const struct {
 	const char *name, *value;
+	enum option_group group;
 } own_options[] = {
-	[OPT_IMAGE] = { "image", "PATH" },
-	[OPT_RO] = { "ro", NULL },
-	[OPT_RW] = { "rw", NULL },
-	[OPT_COMMIT] = { "commit", "SECONDS" },
-	[OPT_SYNC] = { "sync", NULL },
-	[OPT_DISCARD] = { "discard", NULL },
-	[OPT_CACHE] = { "cache", "SIZE" },
-	[OPT_PIN] = { "pin", "alloc" },
-	[OPT_DIRECT] = { "direct", "auto|on|off" },
-	[OPT_ENGINE] = { "engine", "auto|uring|threads" },
-	[OPT_IO_URING] = { "io_uring", NULL },
-	[OPT_THREADS] = { "threads", "N" },
-	[OPT_MAX_READ] = { "max_read", "BYTES" },
-	[OPT_OFFSET] = { "offset", "BYTES" },
-	[OPT_PARTITION] = { "partition", "N|auto" },
-	[OPT_JOURNAL] = { "journal", "DEVICE" },
-	[OPT_NORECOVERY] = { "norecovery", NULL },
-	[OPT_SB] = { "sb", "BLOCK" },
-	[OPT_BLOCKSIZE] = { "blocksize", "BYTES" },
-	[OPT_DELETED] = { "deleted", NULL },
-	[OPT_UNWRITTEN] = { "unwritten", "raw" },
-	[OPT_ON_ERROR] = { "on-error", "zero" },
-	[OPT_DDRESCUE] = { "ddrescue", "FILE" },
-	[OPT_COW] = { "cow", "FILE" },
-	[OPT_AUDIT] = { "audit", "FILE" },
-	[OPT_ALLOW_OTHER] = { "allow_other", "auto" },
+	[OPT_IMAGE] = { "image", "PATH", GROUP_MOUNT },
+	[OPT_RO] = { "ro", NULL, GROUP_MOUNT },
+	[OPT_RW] = { "rw", NULL, GROUP_MOUNT },
+	[OPT_COMMIT] = { "commit", "SECONDS", GROUP_MOUNT },
+	[OPT_SYNC] = { "sync", NULL, GROUP_MOUNT },
+	[OPT_DISCARD] = { "discard", NULL, GROUP_MOUNT },
+	[OPT_CACHE] = { "cache", "SIZE", GROUP_MOUNT },
+	[OPT_PIN] = { "pin", "alloc", GROUP_MOUNT },
+	[OPT_ENGINE] = { "engine", "auto|uring|threads", GROUP_MOUNT },
+	[OPT_IO_URING] = { "io_uring", NULL, GROUP_MOUNT },
+	[OPT_THREADS] = { "threads", "N", GROUP_MOUNT },
+	[OPT_ALLOW_OTHER] = { "allow_other", "auto", GROUP_FUSE },
+	[OPT_MAX_READ] = { "max_read", "BYTES", GROUP_FUSE },
+	[OPT_DIRECT] = { "direct", "auto|on|off", GROUP_SOURCE },
+	[OPT_OFFSET] = { "offset", "BYTES", GROUP_SOURCE },
+	[OPT_PARTITION] = { "partition", "N|auto", GROUP_SOURCE },
+	[OPT_COW] = { "cow", "FILE", GROUP_SOURCE },
+	[OPT_AUDIT] = { "audit", "FILE", GROUP_SOURCE },
+	[OPT_JOURNAL] = { "journal", "DEVICE", GROUP_RO },
+	[OPT_NORECOVERY] = { "norecovery", NULL, GROUP_RO },
+	[OPT_SB] = { "sb", "BLOCK", GROUP_RO },
+	[OPT_BLOCKSIZE] = { "blocksize", "BYTES", GROUP_RO },
+	[OPT_DELETED] = { "deleted", NULL, GROUP_RO },
+	[OPT_UNWRITTEN] = { "unwritten", "raw", GROUP_RO },
+	[OPT_ON_ERROR] = { "on-error", "zero", GROUP_RO_COW },
+	[OPT_DDRESCUE] = { "ddrescue", "FILE", GROUP_RO_COW },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(own_options) == OPT_FUSE);
 
 const char *option_name(enum own opt)
 {
 	return own_options[opt].name;
+}
+
+enum option_group option_group(enum own opt)
+{
+	return own_options[opt].group;
 }
 
 char *option_text(enum own opt)

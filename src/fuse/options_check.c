@@ -50,9 +50,6 @@ static const enum own of_source[] = {
 	OPT_DELETED, OPT_UNWRITTEN,  OPT_ON_ERROR, OPT_DDRESCUE,
 };
 
-/* Some of what libfuse takes, for the help. */
-static const char of_libfuse[] = ", allow_root, auto_unmount, fsname=NAME";
-
 static void say_nothing(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	(void)level;
@@ -96,8 +93,8 @@ static const char *passage_missing(const struct mountopts *o)
 static bool unknown_option(const char *option, GError **error)
 {
 	return option_usage(error,
-			    "unknown option '%s'; rawmap(1) lists what -o "
-			    "takes",
+			    "unknown option '%s'; rawmap-mount(1) lists what "
+			    "-o takes",
 			    option);
 }
 
@@ -168,6 +165,24 @@ static bool check_source(const struct mountopts *o, GError **error)
 	return check_uses(o, error);
 }
 
+static bool is_among(enum own opt, const enum own *list, guint n)
+{
+	for (guint i = 0; i < n; i++)
+		if (list[i] == opt)
+			return true;
+	return false;
+}
+
+bool option_is_of_place(enum own opt)
+{
+	return is_among(opt, of_place, G_N_ELEMENTS(of_place));
+}
+
+bool option_is_of_source(enum own opt)
+{
+	return is_among(opt, of_source, G_N_ELEMENTS(of_source));
+}
+
 bool mountopts_knows(const char *option)
 {
 	struct mountopts o;
@@ -203,6 +218,14 @@ bool mountopts_has_fuse(const struct mountopts *o, const char *option)
 						NULL);
 }
 
+static bool has_subtype(const struct mountopts *o)
+{
+	for (guint i = 0; i < o->fuse->len; i++)
+		if (g_str_has_prefix(g_ptr_array_index(o->fuse, i), "subtype="))
+			return true;
+	return false;
+}
+
 bool mountopts_check(const struct mountopts *o, GError **error)
 {
 	if (!o->images->len)
@@ -216,8 +239,17 @@ bool mountopts_check(const struct mountopts *o, GError **error)
 	if (o->others_auto && mountopts_has_fuse(o, "allow_root"))
 		return option_usage(error, "'allow_root' contradicts "
 					   "'allow_other=auto'");
+	if (has_subtype(o))
+		return option_usage(error, "'subtype=' cannot be chosen: by "
+					   "the type fuse.rawmap 'rawmap list' "
+					   "and umount know the mount");
 	return check_source(o, error) && check_pin(o, error) &&
 	       check_fuse(o, error);
+}
+
+static bool no_meaning(const char *name, GError **error)
+{
+	return option_usage(error, "'%s' means nothing to this command", name);
 }
 
 static bool check_only(const struct mountopts *o, const enum own *allowed,
@@ -227,18 +259,15 @@ static bool check_only(const struct mountopts *o, const enum own *allowed,
 
 	for (guint i = 0; i < n; i++)
 		others &= ~(UINT32_C(1) << allowed[i]);
-	if (o->fuse->len)
-		return unknown_option(g_ptr_array_index(o->fuse, 0), error);
 	for (unsigned opt = 0; opt < OPT_FUSE; opt++) {
 		g_autofree char *name = option_text((enum own)opt);
 
 		if (others >> opt & 1)
-			return option_usage(error,
-					    "'%s' means nothing to this "
-					    "command",
-					    name);
+			return no_meaning(name, error);
 	}
-	return true;
+	return check_fuse(o, error) &&
+	       (!o->fuse->len ||
+		no_meaning(g_ptr_array_index(o->fuse, 0), error));
 }
 
 bool mountopts_check_looking(struct mountopts *o, GError **error)
@@ -252,39 +281,4 @@ bool mountopts_check_place(const struct mountopts *o, GError **error)
 {
 	return check_only(o, of_place, G_N_ELEMENTS(of_place), error) &&
 	       check_source(o, error);
-}
-
-static void describe(GString *text, enum own opt)
-{
-	const char *value = option_value(opt);
-
-	if (!value || option_value_optional(opt))
-		g_string_append_printf(text, "%s%s", text->len ? ", " : "",
-				       option_name(opt));
-	if (value)
-		g_string_append_printf(text, "%s%s=%s", text->len ? ", " : "",
-				       option_name(opt), value);
-}
-
-char *mountopts_describe(enum mountopts_use use)
-{
-	GString *text = g_string_new(NULL);
-
-	switch (use) {
-	case MOUNTOPTS_PLACE:
-		for (guint i = 0; i < G_N_ELEMENTS(of_place); i++)
-			describe(text, of_place[i]);
-		break;
-	case MOUNTOPTS_LOOKING:
-		for (guint i = 0; i < G_N_ELEMENTS(of_source); i++)
-			describe(text, of_source[i]);
-		break;
-	case MOUNTOPTS_ATTACH:
-	case MOUNTOPTS_MOUNT:
-		for (unsigned opt = 0; opt < OPT_FUSE; opt++)
-			if (use == MOUNTOPTS_MOUNT || opt != OPT_IMAGE)
-				describe(text, (enum own)opt);
-		g_string_append(text, of_libfuse);
-	}
-	return g_string_free(text, FALSE);
 }

@@ -141,10 +141,10 @@ static bool set_others(struct mountopts *o, const char *value, const char *raw,
 	return true;
 }
 
-static bool set_path(char **ret, const char *value)
+static bool set_path(char **ret, const char *value, GError **error)
 {
-	*ret = path_absolute(value);
-	return true;
+	*ret = path_absolute(value, error);
+	return *ret;
 }
 
 bool option_set(struct mountopts *o, enum own opt, const char *value,
@@ -189,7 +189,7 @@ bool option_set(struct mountopts *o, enum own opt, const char *value,
 	case OPT_PARTITION:
 		return set_partition(o, value, error);
 	case OPT_JOURNAL:
-		return set_path(&source->journal, value);
+		return set_path(&source->journal, value, error);
 	case OPT_NORECOVERY:
 		source->norecovery = true;
 		return true;
@@ -208,11 +208,11 @@ bool option_set(struct mountopts *o, enum own opt, const char *value,
 		return set_word(&source->stack.zero_on_error, opt, value,
 				"fail", "zero", error);
 	case OPT_DDRESCUE:
-		return set_path(&source->stack.ddrescue, value);
+		return set_path(&source->stack.ddrescue, value, error);
 	case OPT_COW:
-		return set_path(&source->stack.cow, value);
+		return set_path(&source->stack.cow, value, error);
 	case OPT_AUDIT:
-		return set_path(&o->audit, value);
+		return set_path(&o->audit, value, error);
 	case OPT_ALLOW_OTHER:
 		return set_others(o, value, raw, error);
 	case OPT_RW:

@@ -84,6 +84,13 @@ static bool check_mountpoint(struct session *s, guint images, GError **error)
 				"cannot use the mountpoint '%s'", where);
 		return false;
 	}
+	/* It would be there, but no path leads to what covers the root. */
+	if (strcmp(where, "/") == 0) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+			    "the mountpoint is '/', where nobody would see the "
+			    "images; name another directory, or a file");
+		return false;
+	}
 	s->naked = S_ISREG(st.st_mode);
 	if (!s->naked && !S_ISDIR(st.st_mode)) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,

@@ -47,12 +47,17 @@ described()
 		grep -Eo -- '\*--?[a-z-]+\*' | tr -d '*' | sort
 }
 
-# The mount options of the man page, as name or name=.
-mount_options()
+# The mount options of the man page as they come: as name, name= or name=word.
+listed_options()
 {
 	sed -n '/^# OPTIONS OF MOUNT$/,/^# OWN/p' "$man/rawmap-mount.1.scd" |
-		grep -Eo '^\*[a-z_-]+=?[a-z]*\*' | sed 's/=[a-z]*/=/' | tr -d '*' |
-		sort -u
+		grep -Eo '^\*[a-z_-]+=?[a-z]*\*' | tr -d '*'
+}
+
+# The same as name or name=.
+mount_options()
+{
+	listed_options | sed 's/=[a-z]*/=/' | sort -u
 }
 
 test_commands()
@@ -66,6 +71,30 @@ test_commands()
 		"$(sort <<<"$commands")" 'the pages of commands'
 	expect_equal "$(offered '' | grep -v '^-' | grep -vx help)" \
 		"$(sort <<<"$commands")" "the completion's commands"
+}
+
+test_width()
+{
+	local command
+	for command in '' $commands; do
+		# shellcheck disable=SC2086 # none, or one
+		"$RAWMAP" $command --help >"$TMP/help"
+		expect_equal "$(LC_ALL=C.UTF-8 awk 'length > 80' "$TMP/help")" \
+			'' "lines of ${command:-rawmap} that are too long"
+		grep -q '  $' "$TMP/help" && fail "blanks at an end: $command"
+		[ "$(tail -n 1 "$TMP/help")" ] || fail "an empty end: $command"
+	done
+}
+
+# As the man page sorts them.
+test_order_of_mount_options()
+{
+	expect_equal "$("$RAWMAP" mount --help | sed -n '/for -o/,$p' |
+		grep -Eo '[a-z_-]+(=[a-zA-Z|]+)?(,|$)' | grep -v '^-o' |
+		sed -E 's/,//; s/=(.*[A-Z|].*)$/=/' | xargs)" \
+		"$(listed_options | xargs)" 'order'
+	[[ $("$RAWMAP" info --help) == *$'\n  ro, direct='* ]] ||
+		fail 'info has groups'
 }
 
 # What a page's synopsis says, with and without the marks of scdoc.
@@ -179,6 +208,8 @@ test_references()
 }
 
 test_commands
+test_width
+test_order_of_mount_options
 test_synopses
 test_options
 test_mount_options

@@ -5,19 +5,18 @@
 # and what it says when it cannot.
 # RAWMAP_TEST_ONCE
 
-# mount(8) looks for its helpers in /sbin alone. A namespace has another one, a
-# copy with ours in it.
 # shellcheck source=tests/mount/lib_private.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib_private.sh"
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=tests/mount/lib_helpers.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib_helpers.sh"
 need_root
 need_fuse
 need debugfs setpriv nsenter
 
 host=$TMP/host.img
 helper=$TMP/sbin/mount.rawmap
-uid=65534
 other=		# who waits in another namespace
 
 end_other()
@@ -31,18 +30,7 @@ trap end_other EXIT
 
 prepare()
 {
-	local sbin
-	sbin=$(realpath /sbin)
-	run cp -a "$sbin" "$TMP/sbin"
-	ln -s "$RAWMAP" "$helper"
-	ln -s "$RAWMAP" "$TMP/sbin/mount.fuse.rawmap"
-	run mount --bind "$TMP/sbin" "$sbin"
-	# mount(8) keeps a table there, and shares it with the rest.
-	run mount -t tmpfs tmpfs /run
-	run cp -a /etc "$TMP/etc"
-	: >"$TMP/etc/fstab"
-	run mount --bind "$TMP/etc" /etc
-
+	use_helpers
 	make_host ext4 32M "$host"
 	head -c 300000 /dev/urandom >"$TMP/a"
 	head -c 70000 /dev/urandom >"$TMP/b"
@@ -274,32 +262,13 @@ test_namespace()
 	other=
 }
 
-as_user()
-{
-	setpriv --reuid "$uid" --regid "$uid" --clear-groups \
-		--inh-caps=-all -- "$@"
-}
-
 # A line with "user", mounted by one.
 test_user()
 {
 	local theirs=$TMP/theirs
-	need fusermount3
-	mknod "$TMP/fuse" c 10 229
-	chmod 666 "$TMP/fuse"
-	run mount --bind "$TMP/fuse" /dev/fuse
-	chmod 755 "$TMP"
-	mkdir "$theirs" "$theirs/mnt"
-	cp "$RAWMAP" "$theirs/rawmap"
-	rm "$helper"
-	ln -s "$theirs/rawmap" "$helper"
-	cp "$host" "$theirs/host.img"
-	chown -R "$uid:$uid" "$theirs"
-	as_user "$theirs/rawmap" --version >/dev/null ||
-		skip 'an ordinary user cannot run rawmap here'
+	use_user "$host"
 	printf '%s %s rawmap noauto,user,image=/a 0 0\n' \
 		"$theirs/host.img" "$theirs/mnt" >/etc/fstab
-	chmod 644 /etc/fstab
 	mounts+=("$theirs/mnt")
 	run as_user mount "$theirs/mnt"
 	as_user cmp "$theirs/mnt/a" "$TMP/a" || fail 'the image differs'

@@ -27,6 +27,7 @@ test_contents()
 {
 	local path
 	for path in bin/rawmap sbin/mount.rawmap sbin/mount.fuse.rawmap \
+		sbin/umount.fuse.rawmap \
 		libexec/rawmap/rawmap-unit \
 		lib/systemd/system/rawmap@.service \
 		lib/udev/rules.d/70-rawmap.rules \
@@ -34,6 +35,7 @@ test_contents()
 		share/man/man1/rawmap.1.gz \
 		share/man/man8/mount.rawmap.8.gz \
 		share/man/man8/mount.fuse.rawmap.8.gz \
+		share/man/man8/umount.fuse.rawmap.8.gz \
 		share/doc/rawmap/copyright share/doc/rawmap/changelog.gz \
 		share/doc/rawmap/examples/disk.conf; do
 		[ -e "$TMP/root/usr/$path" ] || fail "no /usr/$path"
@@ -42,6 +44,7 @@ test_contents()
 	dpkg-deb -c "$deb" >"$TMP/list"
 	grep -v ' root/root ' "$TMP/list" >&2 && fail 'files not of root'
 	expect_status 0 "$TMP/root/usr/sbin/mount.rawmap" -h
+	expect_status 0 "$TMP/root/usr/sbin/umount.fuse.rawmap" -h
 }
 
 # The unit says where the program is when the package is installed.

@@ -71,6 +71,7 @@ bool mountopts_check_place(const struct mountopts *o, GError **error);
 
 /* What a command needs the options for. */
 enum mountopts_use {
+	MOUNTOPTS_NONE,	   /* for nothing */
 	MOUNTOPTS_PLACE,   /* as mountopts_check_place() */
 	MOUNTOPTS_LOOKING, /* as mountopts_check_looking() */
 	MOUNTOPTS_ATTACH,  /* all but image= */
@@ -78,8 +79,10 @@ enum mountopts_use {
 };
 
 /*
- * The options for a help text: "direct=auto|on|off, offset=BYTES, ...". What is
- * to be chosen is in lower case, what is to be filled in upper. The caller frees.
+ * The options for a help text, in lines of at most 80 columns: a title, and
+ * below it, indented, "direct=auto|on|off, offset=BYTES, ...", behind a word or
+ * two and some blanks where the lines are about different things. What is to be
+ * chosen is in lower case, what is to be filled in upper. The caller frees.
  */
 char *mountopts_describe(enum mountopts_use use);
 

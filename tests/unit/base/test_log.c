@@ -46,6 +46,18 @@ static void restore(void)
 	log_use_syslog(false);
 }
 
+/* A name may be anything; a list after a sentence is ours. */
+START_TEST(control_characters_are_not_let_out)
+{
+	listen_to_stderr();
+	log_error("'%s': no such file", "a\nrawmap: b\r\033[2J\177");
+	log_error("choose one:\n %s\n %s", "first", "second\t\303\244");
+	ck_assert_str_eq(heard(), "rawmap: 'a?rawmap: b??[2J?': no such file\n"
+				  "rawmap: choose one:\n first\n"
+				  " second\t\303\244\n");
+}
+END_TEST
+
 START_TEST(what_is_no_detail_is_said_unless_told_otherwise)
 {
 	listen_to_stderr();
@@ -122,6 +134,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, restore, restore);
+	tcase_add_test(tc, control_characters_are_not_let_out);
 	tcase_add_test(tc, what_is_no_detail_is_said_unless_told_otherwise);
 	tcase_add_test(tc, the_level_decides_what_is_said);
 	tcase_add_test(tc, log_enabled_agrees_with_the_level);

@@ -228,8 +228,8 @@ START_TEST(auto_of_several_shows_the_list)
 	GError *error = NULL;
 
 	ck_assert_ptr_null(parttable_choose(pt, 0, &error));
-	ck_has(error->message, "\n     1         1048576      2 MiB  Linux");
-	ck_has(error->message, "\n     3         5242880      2 MiB  Linux");
+	ck_has(error->message, "\n      1         1048576      2 MiB  Linux");
+	ck_has(error->message, "\n      3         5242880      2 MiB  Linux");
 	ck_error(error, RAWMAP_ERROR_USAGE, "partition=N:\n");
 }
 END_TEST
@@ -240,7 +240,7 @@ START_TEST(auto_of_none_shows_the_list)
 	GError *error = NULL;
 
 	ck_assert_ptr_null(parttable_choose(pt, 0, &error));
-	ck_has(error->message, "\n     2         3145728      2 MiB  Linux");
+	ck_has(error->message, "\n      2         3145728      2 MiB  Linux");
 	ck_error(error, RAWMAP_ERROR_NOT_FOUND, "no partition with an ext2");
 }
 END_TEST
@@ -254,11 +254,11 @@ START_TEST(the_list_has_a_line_a_partition)
 	g_auto(GStrv) lines = g_strsplit(list, "\n", -1);
 
 	ck_assert_uint_eq(g_strv_length(lines), 5);
-	ck_assert_str_eq(lines[0], "number   start (bytes)       size  "
+	ck_assert_str_eq(lines[0], " number   start (bytes)       size  "
 				   "type                  content");
-	ck_assert_str_eq(lines[1], "     1         1048576      2 MiB  "
+	ck_assert_str_eq(lines[1], "      1         1048576      2 MiB  "
 				   "Linux filesystem      swap      \"part\"");
-	ck_assert_str_eq(lines[2], "     2         3145728      2 MiB  "
+	ck_assert_str_eq(lines[2], "      2         3145728      2 MiB  "
 				   "Linux filesystem      ext2      \"part\"");
 	ck_assert_str_eq(lines[4], "");
 }
