@@ -66,7 +66,7 @@ static guint columns(void)
 {
 	struct winsize size;
 
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 2)
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || !size.ws_col)
 		return COLUMNS;
 	return size.ws_col;
 }
@@ -76,6 +76,9 @@ static char *wiped(void)
 {
 	int width = __atomic_exchange_n(&status_width, 0, __ATOMIC_RELAXED);
 
+	/* In one that was made narrow they would be many lines. */
+	if (width)
+		width = MIN(width, (int)columns() - 1);
 	return width ? g_strdup_printf("\r%*s\r", width, "") : g_strdup("");
 }
 

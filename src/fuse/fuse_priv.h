@@ -55,6 +55,7 @@ struct session {
 	bool sync;	      /* what session_changed() is for */
 	bool over_uring;      /* -o io_uring */
 	enum mount_pin pin;   /* -o pin */
+	GPtrArray *filled;    /* what pinning_undo() gives back, or NULL */
 	bool uncached_writes; /* set by init, before any open */
 	unsigned commit, threads, max_read;
 	uid_t uid;
@@ -174,8 +175,12 @@ void hygiene_pin(const struct session *s);
 
 /*
  * -o pin: maps are in memory, holes filled, memory locked. Before the mount is
- * there. False with a sentence; images are then what they were.
+ * there. False with a sentence.
  */
 bool pinning_do(struct session *s, GError **error);
+/* From now on others may write: what was filled stays so. */
+void pinning_keep(struct session *s);
+/* Unless it is kept: images are what they were. */
+void pinning_undo(struct session *s);
 
 #endif

@@ -25,7 +25,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/prctl.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -34,7 +33,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef PR_SET_IO_FLUSHER
@@ -56,20 +54,31 @@ static bool set_io_flusher(void)
 	return false;
 }
 
+/*
+ * Any amount? The limit says so, or the kernel, when it is asked for more: a
+ * capability of a user namespace has the name alone, and with MCL_FUTURE an
+ * allocation would fail some day.
+ */
 static bool may_lock_memory(void)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = { 0 };
 	struct rlimit limit;
+	size_t more;
+	void *none;
+	bool may;
 
-	if (syscall(SYS_capget, &head, caps) == 0 &&
-	    (caps[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &
-	     CAP_TO_MASK(CAP_IPC_LOCK)))
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+		return false;
+	/* None, or as good as none. */
+	if (limit.rlim_cur > SIZE_MAX / 2)
 		return true;
-	return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
-	       limit.rlim_cur == RLIM_INFINITY;
+	more = (size_t)limit.rlim_cur + (size_t)sysconf(_SC_PAGESIZE);
+	none = mmap(NULL, more, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (none == MAP_FAILED)
+		return false;
+	may = mlock2(none, more, MLOCK_ONFAULT) == 0;
+	munmap(none, more);
+	return may;
 }
 
 /* Below a limit, a later allocation would fail: rather lock nothing. */

@@ -3,14 +3,14 @@
  * -o pin: everything that may take its time is done before there is a mount.
  *
  *   pin         maps of all images loaded and kept; memory locked
- *   pin=alloc   and before that, no hole is left in them
+ *   pin=alloc   and no hole is left in them
  *
  * So that a write inside an image never allocates, neither blocks nor memory,
  * and the kernel can swap to it.
  *
  * All or nothing: what cannot succeed is not begun, what fails, or is
- * interrupted, is given back. Only a crash leaves a part, which is sound, and
- * which the next mount completes.
+ * interrupted, is given back, also when it is the mount that fails. Only a crash
+ * leaves a part, which is sound, and which the next mount completes.
  */
 #include "engine_priv.h"
 
@@ -98,19 +98,19 @@ static bool check_room(struct session *s, GError **error)
 	return need <= room || no_room(s, need, room, error);
 }
 
-static void give_back(struct session *s, GPtrArray *filled)
+static void give_back(struct session *s)
 {
 	int err = 0;
 
-	for (guint i = 0; i < filled->len && !err; i++)
+	for (guint i = 0; i < s->filled->len && !err; i++)
 		err = image_give_back(g_ptr_array_index(s->images, i),
-				      g_ptr_array_index(filled, i));
+				      g_ptr_array_index(s->filled, i));
 	if (err)
 		log_warning("blocks that were allocated stay so: %s",
 			    g_strerror(-err));
 }
 
-static int fill(struct session *s, GPtrArray *filled)
+static int fill(struct session *s)
 {
 	struct watcher w = { .s = s };
 	const struct image_watch watcher = { watch, &w };
@@ -120,30 +120,29 @@ static int fill(struct session *s, GPtrArray *filled)
 		GArray *holes =
 			g_array_new(FALSE, FALSE, sizeof(struct extent));
 
-		g_ptr_array_add(filled, holes);
+		g_ptr_array_add(s->filled, holes);
 		progress_begin(&w.progress, "filling holes", PROGRESS_BYTES);
 		err = image_fill_holes(g_ptr_array_index(s->images, i), holes,
 				       &watcher);
 		progress_end(&w.progress);
 	}
 	/* Nobody will write metadata again, so the host may say "clean". */
-	return err ? err : hostfs_settle(s->fs);
+	if (!err)
+		err = hostfs_settle(s->fs);
+	return !err && fuse_session_exited(s->se) ? -ECANCELED : err;
 }
 
 static bool fill_holes(struct session *s, GError **error)
 {
-	g_autoptr(GPtrArray) filled =
-		g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
 	int err;
 
 	if (!check_room(s, error))
 		return false;
-	err = fill(s, filled);
-	if (!err)
-		return true;
-	give_back(s, filled);
-	return failed(s, filled->len ? filled->len - 1 : 0, err,
-		      "fill the holes of", error);
+	s->filled =
+		g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+	err = fill(s);
+	return !err ||
+	       failed(s, s->filled->len - 1, err, "fill the holes of", error);
 }
 
 bool pinning_do(struct session *s, GError **error)
@@ -153,4 +152,16 @@ bool pinning_do(struct session *s, GError **error)
 		return false;
 	hygiene_pin(s);
 	return true;
+}
+
+void pinning_keep(struct session *s)
+{
+	g_clear_pointer(&s->filled, g_ptr_array_unref);
+}
+
+void pinning_undo(struct session *s)
+{
+	if (s->filled)
+		give_back(s);
+	pinning_keep(s);
 }

@@ -179,22 +179,12 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 	return s;
 }
 
-bool session_mount(struct session *s, GError **error)
+/* The kernel knows the mount, and has said what it can. */
+static bool enter(struct session *s, GError **error)
 {
 	struct fuse_buf buf = { 0 };
 	int n;
 
-	if (fuse_set_signal_handlers(s->se) < 0) {
-		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-			    "cannot set the signal handlers");
-		return false;
-	}
-	s->signals = true;
-	/* Threads inherit it; those of io_uring come with the first request. */
-	if (s->pin && !pinning_do(s, error))
-		return false;
-	if (!s->pin && !s->readonly)
-		hygiene_apply();
 	if (fuse_session_mount(s->se, s->mountpoint) < 0) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
 			    "cannot mount on '%s' for the reason above",
@@ -203,8 +193,10 @@ bool session_mount(struct session *s, GError **error)
 	}
 
 	n = fuse_session_receive_buf(s->se, &buf);
-	if (n > 0)
+	if (n > 0 && !fuse_session_exited(s->se)) {
+		pinning_keep(s);
 		engine_negotiate(s, &buf);
+	}
 	free(buf.mem);
 	if (n <= 0 || fuse_session_exited(s->se)) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
@@ -214,6 +206,25 @@ bool session_mount(struct session *s, GError **error)
 		return false;
 	}
 	return true;
+}
+
+bool session_mount(struct session *s, GError **error)
+{
+	bool done;
+
+	if (fuse_set_signal_handlers(s->se) < 0) {
+		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+			    "cannot set the signal handlers");
+		return false;
+	}
+	s->signals = true;
+	/* Threads inherit it; those of io_uring come with the first request. */
+	if (!s->pin && !s->readonly)
+		hygiene_apply();
+	done = (!s->pin || pinning_do(s, error)) && enter(s, error);
+	if (!done)
+		pinning_undo(s);
+	return done;
 }
 
 bool session_run(struct session *s, GError **error)

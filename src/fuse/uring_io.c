@@ -11,6 +11,7 @@
  *   - to move what does not fit direct I/O, a write beside one of a partial
  *     sector, or one before the guard knows all that it guards
  *   - a flush with something to commit, or of a file of changes
+ *   - what the kernel refuses, as it can have no thread for what may wait
  *
  * What is replied is what the synchronous calls in engine.c would say.
  */
@@ -261,14 +262,16 @@ static void part_over(struct slot *slot)
 	if (slot->held)
 		filedev_raw_release(slot->held);
 	slot->held = NULL;
-	if (filter_knows_better(slot))
+	if (slot->refused || filter_knows_better(slot)) {
+		slot->refused = false;
 		uring_job_move(slot);
-	else if (image_end_blocks(&slot->io))
+	} else if (image_end_blocks(&slot->io)) {
 		uring_job_end(slot);
-	else if (end_part(slot))
+	} else if (end_part(slot)) {
 		go_on(slot);
-	else
+	} else {
 		moved(slot);
+	}
 }
 
 void uring_io_begun(struct slot *slot)
@@ -279,6 +282,12 @@ void uring_io_begun(struct slot *slot)
 	}
 	move_part(slot);
 	if (!slot->inflight)
+		part_over(slot);
+}
+
+static void xfer_over(struct slot *slot)
+{
+	if (!--slot->inflight)
 		part_over(slot);
 }
 
@@ -300,8 +309,20 @@ static void xfer_done(struct xfer *x, int res)
 	err = raw_done(x, slot->op, res);
 	if (!slot->err)
 		slot->err = err;
-	if (!--slot->inflight)
-		part_over(slot);
+	xfer_over(slot);
+}
+
+/* A limit of threads: those there are do it. */
+static void refused(struct xfer *x)
+{
+	struct slot *slot = x->slot;
+
+	if (!x->len) {
+		uring_job_flush_begun(slot);
+		return;
+	}
+	slot->refused = true;
+	xfer_over(slot);
 }
 
 void uring_io_done(struct xfer *x, int res)
@@ -315,6 +336,8 @@ void uring_io_done(struct xfer *x, int res)
 			queue_flush(x);
 		else
 			queue_xfer(x);
+	} else if (res == -ECANCELED) {
+		refused(x);
 	} else if (flush) {
 		flush_done(x, res);
 	} else {
@@ -349,6 +372,7 @@ static struct slot *take(struct session *s, fuse_req_t req, enum blkdev_io op,
 	slot->sync = false;
 	slot->err = 0;
 	slot->inflight = 0;
+	slot->refused = false;
 	slot->held = NULL;
 	return slot;
 }

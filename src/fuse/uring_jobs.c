@@ -6,7 +6,9 @@
  *   workers   many      whatever may wait            anything
  *   host      one       begin and end of fills       the host, the device, a
  *                                                    commit; no range lock
- *   ends      one       ends of flushes              the host's lock
+ *   ends      one       ends of flushes              the host's lock, and
+ *                                                    the device for one that
+ *                                                    the kernel has refused
  *
  * A fill is three steps. The host lane reserves the blocks, the event thread
  * moves the bytes, the host lane publishes. One thread that does one step after
@@ -117,6 +119,17 @@ static void work_flush_end(struct slot *slot)
 void uring_job_flush_end(struct slot *slot)
 {
 	add(&slot->ring->u->ends, slot, work_flush_end);
+}
+
+static void work_flush_begun(struct slot *slot)
+{
+	slot->err = blkdev_flush(slot->ring->u->dev);
+	work_flush_end(slot);
+}
+
+void uring_job_flush_begun(struct slot *slot)
+{
+	add(&slot->ring->u->ends, slot, work_flush_begun);
 }
 
 /* ---- parts ---- */

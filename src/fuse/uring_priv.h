@@ -80,6 +80,7 @@ struct slot {
 	uint64_t since;	  /* image_request_begin() */
 	unsigned planned; /* of xfer */
 	unsigned inflight;
+	bool refused;	     /* by the kernel: something of the part */
 	struct blkdev *held; /* filedev_raw_hold() of that; NULL: none */
 	struct image_io io;
 	struct xfer xfer[IMAGE_SEGS];
@@ -281,8 +282,12 @@ void uring_give_back(struct slot *slot);
 void uring_job_message(struct slot *slot, void (*work)(struct slot *));
 /* A read of more than a slot has room for. */
 void uring_job_oversized(struct slot *slot);
-/* A flush from its begin on; or, when slot->err says how it went, its end. */
+/*
+ * A flush from its begin on; or behind that; or, when slot->err says how it went,
+ * its end.
+ */
 void uring_job_flush(struct slot *slot);
+void uring_job_flush_begun(struct slot *slot);
 void uring_job_flush_end(struct slot *slot);
 /* What of a read or write is not done yet. */
 void uring_job_begin(struct slot *slot);

@@ -43,6 +43,8 @@ static const struct crashlab_spec kinds[] = {
 	{ .mkfs = "-t ext4 -b 1024 -g 1024 -O ^resize_inode",
 	  HOST1K,
 	  .csum = 3 },
+	{ .mkfs = "-t ext3 -b 1024", HOST1K, .pins = true },
+	{ .mkfs = "-t ext4 -b 1024", HOST1K, .csum = 3, .pins = true },
 	{ .mkfs = "-t ext3 -b 1024", SHORT },
 	{ .mkfs = "-t ext4 -b 1024", SHORT, .csum = 3 },
 	{ .mkfs = "-t ext4 -b 1024 -g 1024 -O ^resize_inode",

@@ -19,7 +19,9 @@
 static const struct crashlab_spec kinds[] = {
 	{ .mkfs = "-t ext2 -b 1024", HOST },
 	{ .mkfs = "-t ext2 -b 1024", HOST, .discard = true, .churn = true },
+	{ .mkfs = "-t ext2 -b 1024", HOST, .pins = true },
 	{ .mkfs = "-t ext4 -b 1024 -O ^has_journal", HOST },
+	{ .mkfs = "-t ext4 -b 1024 -O ^has_journal", HOST, .pins = true },
 	{ .mkfs = "-t ext4 -b 1024 -O ^has_journal,^metadata_csum", HOST },
 	{ .mkfs = "-t ext2 -b 1024 -g 1024 -O ^resize_inode", HOST },
 	{ .mkfs = "-t ext4 -b 4096 -I 128 -O ^has_journal",

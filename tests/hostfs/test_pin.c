@@ -1,109 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* RAWMAP_TEST_CONCURRENT */
 /* An image that is made ready: its map pinned, its holes filled for good. */
+#include "pin_bed.h"
+
 #include <rawmap/dev/blkdev.h>
-#include <support/faultdev.h>
-#include <support/imagehost.h>
 #include <support/memdev.h>
 
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define BS     1024
-#define EVERY  (16 * BS) /* a piece begins */
-#define PIECE  (3 * BS + 100)
-#define PIECES 48
-#define SIZE   (PIECES * EVERY + 5 * BS - 96)
-
-static const char *const kinds[] = {
-	"-t ext4 -b 1024",
-	"-t ext4 -b 1024 -O ^has_journal",
-	"-t ext3 -b 1024",
-	"-t ext2 -b 1024",
-};
-#define KINDS	      G_N_ELEMENTS(kinds)
-#define ADD(tc, name) tcase_add_loop_test(tc, name, 0, (int)KINDS)
-#define ON_ALL(name)  ADD(tc, name)
-
-static struct imagehost h;
-static GArray *filled;
-static uint8_t content[SIZE];
-
-static void make(int kind, uint64_t size, uint64_t budget)
-{
-	struct hostimg_piece pieces[PIECES];
-	const struct imagehost_spec spec = {
-		kinds[kind], 0, size, pieces, PIECES, budget,
-	};
-
-	memset(content, 0, sizeof(content));
-	for (unsigned i = 0; i < PIECES; i++) {
-		uint64_t start = (uint64_t)i * EVERY;
-
-		pieces[i] = (struct hostimg_piece){ start, PIECE };
-		for (uint64_t b = start; b < start + PIECE; b++)
-			content[b] = hostimg_pattern(IMAGEHOST_SEED, b);
-	}
-	imagehost_init(&h, &spec);
-	imagehost_open(&h);
-	filled = g_array_new(FALSE, FALSE, sizeof(struct extent));
-}
-
-static void drop(void)
-{
-	g_array_unref(filled);
-	imagehost_clear(&h);
-}
-
-static void finish(void)
-{
-	imagehost_check_map(&h);
-	ck_assert_int_eq(imagehost_close(&h), 0);
-	imagehost_check(&h, content, SIZE);
-	drop();
-}
-
-static void expect_content(void)
-{
-	g_autofree uint8_t *buf = g_malloc(SIZE);
-
-	ck_assert_int_eq(image_pread(h.img, buf, SIZE, img_off_at(0)), SIZE);
-	ck_assert_mem_eq(buf, content, SIZE);
-}
-
-static uint64_t holes(void)
-{
-	uint64_t n = UINT64_MAX;
-
-	ck_assert_int_eq(image_count_holes(h.img, &n), 0);
-	return n;
-}
-
-static void fill(void)
-{
-	ck_assert_int_eq(image_fill_holes(h.img, filled, NULL), 0);
-}
-
-/* ---- a watch that ends it, or that commits now and then ---- */
-
-struct patience {
-	unsigned steps, last; /* 0: for ever */
-	uint64_t done, total;
-};
-
-static bool bear(void *ctx, uint64_t done, uint64_t total)
-{
-	struct patience *p = ctx;
-
-	ck_assert_uint_gt(done, p->done);
-	p->done = done;
-	p->total = total;
-	if (++p->steps % 7 == 0)
-		ck_assert_int_eq(hostfs_commit(h.fs), 0);
-	return p->steps != p->last;
-}
 
 /* ---- pin ---- */
 
@@ -141,6 +43,29 @@ START_TEST(what_is_new_in_a_pinned_map_stays_too)
 	ck_assert_uint_eq(after.misses, before.misses);
 	ck_assert_uint_eq(after.evictions, 0);
 	finish();
+}
+END_TEST
+
+/* Also where nothing is; in more steps than one. */
+START_TEST(a_large_map_is_loaded_to_its_last_block)
+{
+	const uint64_t size = UINT64_C(200) << 20;
+	struct patience p = { .last = 0 };
+	const struct image_watch w = { bear, &p };
+	struct extmap *map;
+	struct extent e;
+
+	make(_i, size, 0);
+	ck_assert_int_eq(image_pin(h.img, &w), 0);
+	ck_assert_uint_gt(p.steps, 1);
+	ck_assert_uint_eq(p.done, size);
+	map = hostfile_map(image_file(h.img));
+	for (uint64_t at = 0; at < size / BS; at += e.len)
+		ck_assert(extmap_lookup(map, lblk_at(at), LBLK_END, &e));
+	imagehost_check_map(&h);
+	ck_assert_int_eq(imagehost_close(&h), 0);
+	imagehost_check(&h, NULL, 0);
+	drop();
 }
 END_TEST
 
@@ -361,6 +286,26 @@ START_TEST(a_write_behind_the_end_grows_as_ever)
 }
 END_TEST
 
+START_TEST(what_a_truncate_leaves_can_be_filled_again)
+{
+	const uint64_t cut = SIZE / 2 + 77;
+
+	make(_i, SIZE, 1 << 20);
+	fill();
+	ck_assert_int_eq(image_truncate(h.img, cut), 0);
+	ck_assert_int_eq(image_truncate(h.img, SIZE), 0);
+	memset(content + cut, 0, SIZE - cut);
+	ck_assert_uint_gt(holes(), 0);
+	expect_content();
+	/* Of a kept image: written blocks, not unwritten ones. */
+	ck_assert_int_eq(image_allocate(h.img, img_off_at(0), SIZE, true), 0);
+	ck_assert_uint_eq(holes(), 0);
+	expect_overwrites();
+	expect_content();
+	finish();
+}
+END_TEST
+
 START_TEST(a_readonly_image_is_not_filled)
 {
 	GError *error = NULL;
@@ -376,186 +321,16 @@ START_TEST(a_readonly_image_is_not_filled)
 }
 END_TEST
 
-/* ---- ends early ---- */
-
-static const unsigned ends[] = { 1, 17, 90 };
-
-START_TEST(a_crash_in_the_middle_leaves_a_sound_host)
-{
-	struct patience p = { .last = ends[(unsigned)_i % 3] };
-	const struct image_watch w = { bear, &p };
-
-	make((int)((unsigned)_i / 3), SIZE, 1 << 20);
-	ck_assert_int_eq(image_fill_holes(h.img, filled, &w), -ECANCELED);
-	imagehost_abandon(&h);
-	imagehost_repair(&h);
-	imagehost_open(&h);
-	expect_content();
-	/* The next mount completes it. */
-	fill();
-	ck_assert_uint_eq(holes(), 0);
-	expect_content();
-	finish();
-}
-END_TEST
-
-START_TEST(what_was_filled_can_be_given_back)
-{
-	struct patience p = { .last = 41 };
-	const struct image_watch w = { bear, &p };
-	uint64_t before, available;
-
-	make(_i, SIZE, 1 << 20);
-	before = holes();
-	available = hostfs_available(h.fs);
-	ck_assert_int_eq(image_fill_holes(h.img, filled, &w), -ECANCELED);
-	ck_assert_uint_lt(holes(), before);
-	ck_assert_int_eq(image_give_back(h.img, filled), 0);
-	ck_assert_uint_eq(holes(), before);
-	expect_content();
-	ck_assert_int_eq(image_flush(h.img), 0);
-	ck_assert_int_eq(hostfs_settle(h.fs), 0);
-	ck_assert_uint_eq(hostfs_available(h.fs), available);
-	/* And a punch is one again. */
-	ck_assert_int_eq(image_punch(h.img, img_off_at(0), BS), 0);
-	memset(content, 0, BS);
-	finish();
-}
-END_TEST
-
-START_TEST(a_host_that_runs_full_gets_it_all_back)
-{
-	uint64_t before, available;
-
-	make(_i, UINT64_C(64) << 20, 1 << 20);
-	before = holes();
-	available = hostfs_available(h.fs);
-	ck_assert_uint_gt(before, available);
-	ck_assert_int_eq(image_fill_holes(h.img, filled, NULL), -ENOSPC);
-	ck_assert_int_eq(image_give_back(h.img, filled), 0);
-	ck_assert_uint_eq(holes(), before);
-	expect_content();
-	ck_assert_int_eq(hostfs_settle(h.fs), 0);
-	/* The map may keep a block that it had to grow by. */
-	ck_assert_uint_ge(hostfs_available(h.fs) + 2, available);
-	imagehost_check_map(&h);
-	ck_assert_int_eq(imagehost_close(&h), 0);
-	imagehost_check(&h, NULL, 0);
-	drop();
-}
-END_TEST
-
-/* One life in which the @nth write fails. */
-static bool live_with_fault(GBytes *first, uint64_t nth)
-{
-	int err;
-
-	memdev_restore(h.mem, first);
-	imagehost_open(&h);
-	g_array_set_size(filled, 0);
-	faultdev_arm(h.dev, FAULTDEV_WRITE, nth, EIO, FAULTDEV_ONCE);
-	err = image_fill_holes(h.img, filled, NULL);
-	if (!err)
-		err = image_flush(h.img);
-	ck_assert(!err == !faultdev_fired(h.dev));
-	if (err)
-		(void)image_give_back(h.img, filled);
-	expect_content();
-	faultdev_disarm(h.dev);
-	(void)imagehost_close(&h);
-	imagehost_repair(&h);
-	imagehost_open(&h);
-	expect_content();
-	imagehost_abandon(&h);
-	return err;
-}
-
-START_TEST(a_write_that_fails_harms_nothing)
-{
-	GBytes *first;
-	uint64_t nth = 1;
-
-	make(_i, SIZE, 1 << 20);
-	ck_assert_int_eq(imagehost_close(&h), 0);
-	first = memdev_snapshot(h.mem);
-	while (live_with_fault(first, nth))
-		nth *= 2;
-	ck_assert_uint_gt(nth, PIECES);
-	g_bytes_unref(first);
-	drop();
-}
-END_TEST
-
-/* ---- beside others ---- */
-
-static int going; /* atomic */
-
-/* Threads that ask about each byte do without Check. */
-static void *read_all_the_time(void *arg)
-{
-	g_autofree uint8_t *buf = g_malloc(SIZE);
-
-	(void)arg;
-	while (__atomic_load_n(&going, __ATOMIC_SEQ_CST)) {
-		if (image_pread(h.img, buf, SIZE, img_off_at(0)) != SIZE)
-			g_error("a short read");
-		for (uint64_t i = 0; i < SIZE; i++)
-			if (buf[i] != content[i] && buf[i] != 'w')
-				g_error("byte %lu is %#x", (unsigned long)i,
-					buf[i]);
-	}
-	return NULL;
-}
-
-#define WRITTEN(piece) ((uint64_t)(piece)*EVERY + 9 * BS + 10)
-
-static void *write_into_holes(void *arg)
-{
-	static const char w[] = { 'w', 'w', 'w', 'w' };
-
-	(void)arg;
-	for (unsigned i = PIECES; i--;)
-		if (image_pwrite(h.img, w, sizeof(w), img_off_at(WRITTEN(i))) !=
-		    sizeof(w))
-			g_error("a short write");
-	return NULL;
-}
-
-START_TEST(others_go_on_while_holes_are_filled)
-{
-	pthread_t threads[3];
-
-	make(_i, SIZE, 1 << 20);
-	__atomic_store_n(&going, 1, __ATOMIC_SEQ_CST);
-	for (unsigned i = 0; i < 2; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL,
-						read_all_the_time, NULL),
-				 0);
-	ck_assert_int_eq(
-		pthread_create(&threads[2], NULL, write_into_holes, NULL), 0);
-	fill();
-	pthread_join(threads[2], NULL);
-	__atomic_store_n(&going, 0, __ATOMIC_SEQ_CST);
-	for (unsigned i = 0; i < 2; i++)
-		pthread_join(threads[i], NULL);
-	for (unsigned i = 0; i < PIECES; i++)
-		memset(content + WRITTEN(i), 'w', 4);
-	ck_assert_uint_eq(holes(), 0);
-	expect_content();
-	finish();
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("pin");
-	TCase *tc = tcase_create("pin"), *early = tcase_create("ends_early");
-	TCase *beside = tcase_create("beside_others");
+	TCase *tc = tcase_create("pin");
 	SRunner *sr;
 	int failed;
 
 	ON_ALL(a_pinned_map_needs_no_load);
 	ON_ALL(what_is_new_in_a_pinned_map_stays_too);
+	ON_ALL(a_large_map_is_loaded_to_its_last_block);
 	ON_ALL(a_pin_can_be_watched_and_stopped);
 	ON_ALL(holes_are_counted);
 	ON_ALL(every_write_is_an_overwrite_that_waits_for_nothing);
@@ -565,16 +340,9 @@ int main(void)
 	ON_ALL(zeros_are_written_not_asked_for);
 	ON_ALL(blocks_stay_whatever_is_asked);
 	ON_ALL(a_write_behind_the_end_grows_as_ever);
+	ON_ALL(what_a_truncate_leaves_can_be_filled_again);
 	ON_ALL(a_readonly_image_is_not_filled);
-	tcase_add_loop_test(early, a_crash_in_the_middle_leaves_a_sound_host, 0,
-			    3 * (int)KINDS);
-	ADD(early, what_was_filled_can_be_given_back);
-	ADD(early, a_host_that_runs_full_gets_it_all_back);
-	ADD(early, a_write_that_fails_harms_nothing);
-	ADD(beside, others_go_on_while_holes_are_filled);
 	suite_add_tcase(s, tc);
-	suite_add_tcase(s, early);
-	suite_add_tcase(s, beside);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);

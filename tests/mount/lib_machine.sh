@@ -224,19 +224,20 @@ is_unit()
 
 fstab_script()
 {
-	local where kind undo=
+	local what where kind undo=
 	printf '%s\n' 'cat >>/etc/fstab <<"END_OF_FSTAB"'
 	cat "$example"
 	echo 'END_OF_FSTAB'
-	while read -r where kind; do
+	while read -r what where kind; do
 		if [ "$kind" = swap ]; then
 			echo 'swapon -a'
-			undo="swapoff -a; $undo"
+			# By name: with -a all that others swap to goes, too.
+			undo="swapoff $what; $undo"
 		else
 			echo "mkdir -p $where; mount $where; findmnt $where"
 			undo="umount $where; $undo"
 		fi
-	done < <(awk '!/^(#|$)/ { print $2, $3 }' "$example")
+	done < <(awk '!/^(#|$)/ { print $1, $2, $3 }' "$example")
 	echo "$undo"
 }
 

@@ -19,9 +19,9 @@ mkdir "$TMP/slow"
 # Said where even root may not do everything, as in many containers.
 unmarked='CAP_SYS_RESOURCE waits for itself$'
 
-counter() # NAME
+counter() # NAME [IMAGE]
 {
-	"$RAWMAP" stats --json "$MNT/disk" | jq ".$1"
+	"$RAWMAP" stats --json "$MNT/${2:-disk}" | jq ".$1"
 }
 
 # Every second block of 32 MiB: 4096 extents, as many holes, then 8 MiB in one
@@ -47,9 +47,9 @@ os.ftruncate(out, 32 << 20)"
 	truncate -s 40M "$TMP/disk"
 }
 
-all_are() # STATE
+all_are() # STATE [IMAGE]
 {
-	"$RAWMAP" map --format json "$host" /disk |
+	"$RAWMAP" map --format json "$host" "${2:-/disk}" |
 		jq -e "all(.[]; .state == \"$1\")" >/dev/null
 }
 
@@ -106,6 +106,84 @@ test_no_hole_is_left()
 	unmount_rawmap
 }
 
+threads_of() # PROCESS
+{
+	set -- "/proc/$1/task"/*
+	echo $#
+}
+
+locked_memory() # kB
+{
+	awk '$1 == "VmLck:" { print $2 }' "/proc/$SERVER/status"
+}
+
+# Sanitizers lock nothing, and a container may not.
+is_locked()
+{
+	[ "$(locked_memory)" -gt 0 ] && return
+	grep -q -e __asan_init -e __tsan_init "$RAWMAP" ||
+		grep -q 'memory is not locked' "$LOG" || fail 'nothing is locked'
+	return 1
+}
+
+use_all_threads()
+{
+	local i writers=()
+	for ((i = 0; i < 24; i++)); do
+		dd if=/dev/urandom of="$MNT/disk" bs=1M seek=$((i % 12)) \
+			count=1 conv=notrunc status=none &
+		writers+=($!)
+	done
+	wait "${writers[@]}" || fail 'a writer has failed'
+}
+
+# Threads, and memory for each: its stack and what it has in its hands.
+test_threads_and_memory_are_there()
+{
+	local until=$((SECONDS + limit)) locked
+	mount_rawmap -v -o "engine=$1,pin=alloc,threads=20" -i /disk "$host" \
+		"$MNT"
+	until [ "$(threads_of "$SERVER")" -gt 20 ]; do
+		[ "$SECONDS" -lt "$until" ] ||
+			fail "only $(threads_of "$SERVER") threads"
+	done
+	if is_locked; then
+		locked=$(locked_memory)
+		[ "$locked" -ge $((96 << 10)) ] || fail "only $locked KiB"
+		[ "$locked" -le $((160 << 10)) ] || fail "all of $locked KiB"
+	fi
+	use_all_threads
+	is_locked && expect_equal "$(locked_memory)" "$locked" 'KiB under load'
+
+	# None of the threads sees a signal.
+	run kill -TERM "$SERVER"
+	wait_for_server 0
+	expect_text "$LOG" 'signal 15: unmounting'
+	: >"$LOG"
+}
+
+# Two images, and the server is gone as soon as it could be: nothing was pending.
+test_what_is_mounted_is_durable()
+{
+	make_host "$1" 32M "$host"
+	make_sparse 4M "$TMP/disk"
+	put_file "$host" "$TMP/disk" /disk
+	put_file "$host" "$TMP/disk" /more
+	mount_rawmap -o pin=alloc,commit=3600 -i /disk -i /more "$host" "$MNT"
+	kill_rawmap
+	dumpe2fs -h "$host" 2>/dev/null | grep -q needs_recovery &&
+		fail 'the journal is needed'
+	check_host "$host"
+	all_are mapped || fail 'not all of it is mapped'
+	all_are mapped /more || fail 'not all of the second image is mapped'
+
+	# With no memory for its map but what is pinned.
+	mount_rawmap -r -o pin,cache=0 -i /disk -i /more "$host" "$MNT"
+	[ "$(counter cache_extents more)" -gt 0 ] ||
+		fail 'the map of the second image is not pinned'
+	unmount_rawmap
+}
+
 # refuse STATUS TEXT MOUNT-ARGUMENTS...: the host stays what it is.
 refuse()
 {
@@ -139,11 +217,31 @@ test_full_in_the_middle()
 	make_host ext2 32M "$host" -b 1024 -m 0
 	holes=$(dumpe2fs -h "$host" 2>/dev/null |
 		sed -n 's/^Free blocks: *//p')
-	make_sparse $(((holes - 10) << 10)) "$TMP/disk"
+	make_sparse 1M "$TMP/disk"
+	put_file "$host" "$TMP/disk" /first
+	make_sparse $(((holes - 1034) << 10)) "$TMP/disk"
 	put_file "$host" "$TMP/disk" /disk
-	expect_status 1 "$RAWMAP" mount -o pin=alloc -i /disk "$host" "$MNT"
+	expect_status 1 "$RAWMAP" mount -o pin=alloc -i /first -i /disk \
+		"$host" "$MNT"
+	expect_text "$TMP/err" "'/disk'"
 	expect_text "$TMP/err" 'No space left'
 	expect_equal "$(wc -l <"$TMP/err")" 1 'lines on standard error'
+	check_host "$host"
+	all_are hole || fail 'not all of it was given back'
+	all_are hole /first || fail 'not all of the first was given back'
+}
+
+# The kernel refuses, when all else is done.
+test_no_mount_no_blocks()
+{
+	make_host ext4 16M "$host"
+	make_sparse 4M "$TMP/disk"
+	put_file "$host" "$TMP/disk" /disk
+	expect_status 1 unshare -m sh -s "$RAWMAP" mount -o pin=alloc \
+		-i /disk "$host" "$MNT" <<-'END'
+		mount --bind /dev/null /dev/fuse && exec "$@"
+	END
+	expect_text "$TMP/err" 'cannot mount on'
 	check_host "$host"
 	all_are hole || fail 'not all of it was given back'
 }
@@ -167,6 +265,16 @@ test_what_is_missing_is_said()
 	run umount "$MNT"
 	run timeout "$limit" flock "$host" true
 
+	# In a namespace of his own a user is root, but not to the kernel.
+	if unshare -Urm true 2>/dev/null; then
+		expect_status 0 prlimit --memlock=65536:65536 unshare -Urm \
+			sh -s "$RAWMAP" "$host" "$MNT" <<-'END'
+			"$1" mount -o pin -i /disk "$2" "$3" && umount "$3"
+		END
+		expect_text "$TMP/err" 'ulimit -l'
+		run timeout "$limit" flock "$host" true
+	fi
+
 	# Nobody swaps to what is only read.
 	expect_status 0 "$TMP/limited" mount -r -o pin -i /disk "$host" "$MNT"
 	expect_text "$TMP/err" 'ulimit -l'
@@ -177,14 +285,15 @@ test_what_is_missing_is_said()
 
 # ---- what takes long, and who is told ----
 
-# A source that takes its time for each write.
+# A source that takes its time for each write, or as an nbdkit of other arguments.
 slow_begin()
 {
+	[ $# -gt 0 ] || set -- --filter=delay file "$host" delay-write=120ms
 	make_host ext4 64M "$host" -b 4096
 	make_sparse 24M "$TMP/disk"
 	put_file "$host" "$TMP/disk" /disk
-	nbdkit -f --exit-with-parent -U "$TMP/socket" --filter=delay file \
-		"$host" delay-write=120ms >"$TMP/nbdkit" 2>&1 &
+	nbdkit -f --exit-with-parent -U "$TMP/socket" "$@" \
+		>"$TMP/nbdkit" 2>&1 &
 	nbd=$!
 	until [ -S "$TMP/socket" ]; do
 		kill -0 "$nbd" 2>/dev/null ||
@@ -197,6 +306,17 @@ slow_begin()
 			fail "nbdfuse: $(cat "$TMP/nbdfuse")"
 		wait_for_mount_change
 	done
+}
+
+# scripted_begin COMMANDS: of each flush.
+scripted_begin()
+{
+	local parts='status=none conv=notrunc'
+	slow_begin eval get_size="stat -c %s $host" \
+		pread="dd if=$host iflag=skip_bytes,count_bytes skip=\$4 \
+			count=\$3 $parts" \
+		pwrite="dd of=$host oflag=seek_bytes seek=\$4 $parts" \
+		flush="$1"
 }
 
 slow_end()
@@ -282,6 +402,37 @@ test_interrupted()
 	all_are hole || fail 'not all of it was given back'
 }
 
+# Nothing is left to be filled then: the signal comes with the first flush.
+test_interrupted_at_the_commit()
+{
+	: >"$TMP/first"
+	scripted_begin "rm $TMP/first &&
+		pkill -INT -f '^$RAWMAP mount .*$MNT\$'; true"
+	expect_status 1 env --default-signal=INT "$RAWMAP" mount -f \
+		-o pin=alloc -i /disk "$slow" "$MNT"
+	expect_text "$TMP/err" 'interrupted; nothing is mounted'
+	released
+	slow_end
+	check_host "$host"
+	all_are hole || fail 'not all of it was given back'
+}
+
+# The host is read-only then, and nothing can be given back. Either is sound.
+test_commit_fails()
+{
+	scripted_begin 'echo EIO >&2; exit 1'
+	expect_status 1 "$RAWMAP" mount -o pin=alloc -i /disk "$slow" "$MNT"
+	expect_text "$TMP/err" "cannot fill the holes of '/disk'"
+	expect_text "$TMP/err" 'blocks that were allocated stay so: Read-only'
+	released
+	slow_end
+	e2fsck -fp "$host" >"$TMP/e2fsck" 2>&1
+	[ $? -le 1 ] || fail "e2fsck -fp: $(cat "$TMP/e2fsck")"
+	check_host "$host"
+	get_file "$host" /disk "$TMP/now"
+	expect_same_bytes "$TMP/now" "$TMP/disk"
+}
+
 # Nobody is left to give anything back: the next one completes it.
 test_killed()
 {
@@ -304,11 +455,18 @@ for engine in uring threads; do
 		test_map_is_loaded_and_kept "$engine"
 		test_no_hole_is_left "$engine"
 	done
+	test_threads_and_memory_are_there "$engine"
+done
+for kind in ext4 ext2; do
+	test_what_is_mounted_is_durable "$kind"
 done
 test_refusals
 test_full_in_the_middle
+test_no_mount_no_blocks
 test_what_is_missing_is_said
 test_terminal_sees_progress
 test_pipe_sees_nothing
 test_interrupted
+test_interrupted_at_the_commit
+test_commit_fails
 test_killed

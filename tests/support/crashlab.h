@@ -73,6 +73,7 @@ struct crashlab_spec {
 			 and e2fsck -fy may be needed */
 	bool churn;   /* blocks come and go more than anything else */
 	bool discard; /* freed blocks are discarded */
+	bool pins;    /* holes are filled, for good or in part */
 	/* of the journal; mke2fs makes one without any feature */
 	unsigned csum; /* 0, 2 or 3 */
 	bool is_64bit;

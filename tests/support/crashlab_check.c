@@ -37,6 +37,8 @@ char *crashlab_describe(const struct crashlab_spec *spec)
 		g_string_append(s, ", discard");
 	if (spec->churn)
 		g_string_append(s, ", churn");
+	if (spec->pins)
+		g_string_append(s, ", pins");
 	if (spec->full)
 		g_string_append(s, ", full");
 	return g_string_free(s, FALSE);

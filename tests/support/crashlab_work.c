@@ -156,6 +156,8 @@ static const char *do_punch(struct crashlab *lab, unsigned op)
 	if (!crashlab_below(lab, lab->spec.churn ? 3 : 6))
 		len = (1 + crashlab_below(lab, lab->spec.dense / 2)) * bs;
 	err = image_punch(lab->img, img_off_at(pos), len);
+	if (err == -EOPNOTSUPP && lab->spec.pins)
+		return "punch of what stays";
 	if (err) {
 		ck_assert_int_eq(err, -ENOSPC);
 		learn(lab, op, pos, len, "a punch");
@@ -236,6 +238,33 @@ static const char *do_truncate(struct crashlab *lab, unsigned op)
 	return size < old ? "shrink" : "grow";
 }
 
+static bool bear(void *ctx, uint64_t done, uint64_t total)
+{
+	unsigned *steps = ctx;
+
+	ck_assert_uint_le(done, total);
+	return --*steps;
+}
+
+/* As pin=alloc does it; also by a server that ends before it gives back. */
+static const char *do_fill(struct crashlab *lab)
+{
+	unsigned steps = 1 + (unsigned)crashlab_below(lab, 200);
+	const struct image_watch w = { bear, &steps };
+	g_autoptr(GArray)
+		none = g_array_new(FALSE, FALSE, sizeof(struct extent));
+	g_autoptr(GArray)
+		filled = g_array_new(FALSE, FALSE, sizeof(struct extent));
+	bool back = crashlab_below(lab, 2);
+	int err = image_fill_holes(lab->img, filled, &w);
+
+	if (!err)
+		return "fill";
+	ck_assert(err == -ECANCELED || err == -ENOSPC);
+	ck_assert_int_eq(image_give_back(lab->img, back ? filled : none), 0);
+	return back ? "fill, given back" : "fill, in part";
+}
+
 static void unmount(struct crashlab *lab)
 {
 	image_free(lab->img);
@@ -257,6 +286,7 @@ enum kind {
 	TICK,
 	SETTLE,
 	REMOUNT,
+	FILL,
 	KINDS
 };
 
@@ -265,7 +295,11 @@ static enum kind some_kind(struct crashlab *lab)
 	/* Of a hundred. Ticks, settling and unmounting empty the log. */
 	static const uint8_t mixed[KINDS] = { 40, 14, 7, 6, 6, 14, 6, 4, 1, 2 };
 	static const uint8_t churn[KINDS] = { 48, 22, 2, 2, 4, 16, 6 };
-	const uint8_t *share = lab->spec.churn ? churn : mixed;
+	static const uint8_t pins[KINDS] = { 28, 12, 7, 6, 14, 10,
+					     4,	 3,  2, 4, 10 };
+	const uint8_t *share = lab->spec.pins	 ? pins
+			       : lab->spec.churn ? churn
+						 : mixed;
 	uint64_t what = crashlab_below(lab, 100);
 	unsigned kind = 0;
 
@@ -327,6 +361,9 @@ static void one_op(struct crashlab *lab, enum kind kind)
 		op.name = "unmount";
 		unmount(lab);
 		op.covers = op.closes = true;
+		break;
+	case FILL:
+		op.name = do_fill(lab);
 		break;
 	case KINDS:
 		break;

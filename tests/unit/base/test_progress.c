@@ -26,9 +26,15 @@ static void speak_to(int fd)
 	close(fd);
 }
 
-static void speak_to_terminal(unsigned short columns)
+static void make_wide(int fd, unsigned short columns)
 {
 	const struct winsize size = { .ws_row = 24, .ws_col = columns };
+
+	ck_assert_int_eq(ioctl(fd, TIOCSWINSZ, &size), 0);
+}
+
+static void speak_to_terminal(unsigned short columns)
+{
 	int near;
 
 	far_end = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -37,7 +43,7 @@ static void speak_to_terminal(unsigned short columns)
 	ck_assert_int_eq(unlockpt(far_end), 0);
 	near = open(ptsname(far_end), O_RDWR | O_NOCTTY | O_CLOEXEC);
 	ck_assert_int_ge(near, 0);
-	ck_assert_int_eq(ioctl(near, TIOCSWINSZ, &size), 0);
+	make_wide(near, columns);
 	speak_to(near);
 }
 
@@ -220,6 +226,57 @@ START_TEST(a_narrow_terminal_gets_less)
 }
 END_TEST
 
+START_TEST(a_terminal_of_one_column_gets_nothing)
+{
+	speak_to_terminal(1);
+	progress_begin(&p, "doing", PROGRESS_BYTES);
+	step(500, 3 * MIB, 12 * MIB);
+	progress_end(&p);
+	ck_assert_str_eq(seen(), "");
+	hang_up();
+}
+END_TEST
+
+START_TEST(a_terminal_of_unknown_width_is_taken_for_a_usual_one)
+{
+	g_autofree char *what = g_strnfill(200, 'x');
+
+	speak_to_terminal(0);
+	progress_begin(&p, what, PROGRESS_SHARE);
+	step(500, 3, 12);
+	ck_assert_uint_eq(strlen(seen()), 79);
+	progress_end(&p);
+	hang_up();
+}
+END_TEST
+
+/* What it took away in the old width would be lines of blanks. */
+START_TEST(a_terminal_that_was_made_narrow_is_not_scrolled)
+{
+	speak_to_terminal(80);
+	progress_begin(&p, "doing", PROGRESS_BYTES);
+	step(500, 3 * MIB, 12 * MIB);
+	seen();
+	make_wide(STDERR_FILENO, 11);
+	progress_end(&p);
+	ck_assert_str_eq(seen(), "\r          \r");
+	hang_up();
+}
+END_TEST
+
+START_TEST(who_has_closed_it_is_told_nothing)
+{
+	speak_to_terminal(80);
+	progress_begin(&p, "doing", PROGRESS_SHARE);
+	close(STDERR_FILENO);
+	step(500, 9, 100);
+	log_warning("careful");
+	step(600, 10, 100);
+	progress_end(&p);
+	hang_up();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("progress");
@@ -237,6 +294,11 @@ int main(void)
 	tcase_add_test(tc, it_says_how_long_it_will_take);
 	tcase_add_test(tc, it_never_goes_back);
 	tcase_add_test(tc, a_narrow_terminal_gets_less);
+	tcase_add_test(tc, a_terminal_of_one_column_gets_nothing);
+	tcase_add_test(tc,
+		       a_terminal_of_unknown_width_is_taken_for_a_usual_one);
+	tcase_add_test(tc, a_terminal_that_was_made_narrow_is_not_scrolled);
+	tcase_add_test(tc, who_has_closed_it_is_told_nothing);
 	suite_add_tcase(suite, tc);
 
 	runner = srunner_create(suite);
