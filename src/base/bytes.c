@@ -32,7 +32,9 @@ void *bytes_aligned_new(size_t len, size_t align)
 	g_assert(is_power_of_two(align) && is_aligned(len, align));
 	/* posix_memalign() wants at least a pointer's alignment, and a byte. */
 	if (posix_memalign(&buf, MAX(align, sizeof(void *)), MAX(len, 1)))
-		g_error("cannot allocate %zu bytes", len);
+		g_error("cannot allocate %zu bytes: the machine, or a limit "
+			"(ulimit -v), is short of memory",
+			len);
 	memset(buf, 0, len);
 	return buf;
 }

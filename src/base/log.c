@@ -3,10 +3,11 @@
  * Where messages go.
  *
  * This module owns the one piece of state that belongs to the whole process:
- * how much is said, and to whom. Both are set while the program still has one
- * thread and only read afterwards, so they need no lock. A message leaves in
- * one write(), so that lines of several threads, or of several processes that
- * share a terminal or a log file, do not mix. errno survives a message.
+ * how much is said, and to whom. The one is set while the program still has one
+ * thread and only read afterwards; the other changes when a server goes into the
+ * background, and is atomic. A message leaves in one write(), so that lines of
+ * several threads, or of several processes that share a terminal or a log file,
+ * do not mix. errno survives a message.
  *
  * A status line has no end: the cursor waits behind it. Who writes next, a
  * status or a message, first takes it away, with blanks over its whole width.
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 static enum log_level threshold = LOG_LEVEL_NOTICE; /* set before threads */
-static bool to_syslog;				    /* set before threads */
+static bool to_syslog;				    /* atomic */
 static int status_width; /* atomic: of the line that stands there; 0: none */
 
 /* What a terminal that does not tell its width is taken for. */
@@ -43,6 +44,11 @@ static int syslog_priority(enum log_level level)
 		return LOG_DEBUG;
 	}
 	return LOG_ERR;
+}
+
+static bool is_to_syslog(void)
+{
+	return __atomic_load_n(&to_syslog, __ATOMIC_RELAXED);
 }
 
 /* There is nobody to tell when this fails. */
@@ -89,7 +95,7 @@ void log_status(const char *text)
 	/* The last column makes some terminals begin a line. */
 	size_t most = columns() - 1;
 
-	if (to_syslog)
+	if (is_to_syslog())
 		return;
 	line = text ? g_strdup_printf("rawmap: %s", text) : g_strdup("");
 	if (strlen(line) > most)
@@ -104,13 +110,26 @@ void log_set_level(enum log_level level)
 	threshold = level;
 }
 
+/* What GLib says, such as the last words of g_error(), in the background. */
+static void glib_to_syslog(const char *domain, GLogLevelFlags level,
+			   const char *text, gpointer unused)
+{
+	bool is_end = level & (G_LOG_FLAG_FATAL | G_LOG_LEVEL_ERROR);
+
+	(void)domain;
+	(void)unused;
+	syslog(is_end ? LOG_CRIT : LOG_WARNING, "%s", text);
+}
+
 void log_use_syslog(bool on)
 {
-	if (on && !to_syslog)
+	if (on && !is_to_syslog())
 		openlog("rawmap", LOG_PID, LOG_DAEMON);
-	if (!on && to_syslog)
+	if (!on && is_to_syslog())
 		closelog();
-	to_syslog = on;
+	__atomic_store_n(&to_syslog, on, __ATOMIC_RELAXED);
+	g_log_set_default_handler(on ? glib_to_syslog : g_log_default_handler,
+				  NULL);
 }
 
 bool log_enabled(enum log_level level)
@@ -143,7 +162,7 @@ void log_message(enum log_level level, const char *fmt, ...)
 	va_end(args);
 	make_plain(text);
 
-	if (to_syslog) {
+	if (is_to_syslog()) {
 		syslog(syslog_priority(level), "%s", text);
 	} else {
 		g_autofree char *wipe = wiped();

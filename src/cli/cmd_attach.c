@@ -113,9 +113,11 @@ static bool find_image(const struct mount_entry *m, GPtrArray **ret_shown,
 		if (image->known)
 			return true;
 	}
-	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-		    "the server of '%s' does not tell what it shows on '%s'",
-		    m->source, m->where);
+	g_set_error(
+		error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+		"the server of '%s' does not tell what it shows on '%s'; its "
+		"messages may say why",
+		m->source, m->where);
 	return false;
 }
 
@@ -192,7 +194,7 @@ static bool attach(const struct arguments *a, GError **error)
 	if (m)
 		return attach_to(m, a, error);
 	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-		    "the mount on '%s' went away at once",
+		    "the mount on '%s' went away at once; try again",
 		    a->server.mountpoint);
 	rundir_remove(a->server.mountpoint);
 	return false;

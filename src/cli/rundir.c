@@ -43,7 +43,8 @@ static bool ensure_base(const char *base, GError **error)
 
 	if (mkdir(base, 0700) < 0 && errno != EEXIST) {
 		error_set_errno(error, RAWMAP_ERROR_FAILED, errno,
-				"cannot make the folder '%s' for the mount",
+				"cannot make the folder '%s' for the mount; "
+				"'rawmap mount' takes one that you name",
 				base);
 		return false;
 	}
@@ -63,7 +64,8 @@ char *rundir_make(GError **error)
 	if (!base) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
 			    "there is no folder for the mount: XDG_RUNTIME_DIR "
-			    "does not name one");
+			    "does not name one; 'rawmap mount' takes one "
+			    "that you name");
 		return NULL;
 	}
 	if (!ensure_base(base, error))
@@ -72,15 +74,18 @@ char *rundir_make(GError **error)
 	if (mkdtemp(where))
 		return g_steal_pointer(&where);
 	error_set_errno(error, RAWMAP_ERROR_FAILED, errno,
-			"cannot make a folder for the mount in '%s'", base);
+			"cannot make a folder for the mount in '%s'; 'rawmap "
+			"mount' takes one that you name",
+			base);
 	return NULL;
 }
 
 void rundir_remove(const char *where)
 {
 	if (rmdir(where) < 0)
-		log_warning("cannot remove the folder '%s': %s", where,
-			    strerror(errno));
+		log_warning(
+			"cannot remove the folder '%s'; remove it by hand: %s",
+			where, strerror(errno));
 }
 
 /* "/run/user/1000/rawmap": root looks after everybody's. */

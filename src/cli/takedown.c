@@ -128,8 +128,8 @@ static bool check_answer(const struct mount_entry *m, enum answer answer,
 		break;
 	}
 	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-		    "'%s' cannot be looked at by this user, or something else "
-		    "is mounted over it",
+		    "'%s' cannot be looked at; it is another user's mount, or "
+		    "something is mounted over it: unmount that first",
 		    m->where);
 	return false;
 }
@@ -182,7 +182,9 @@ static bool unmount(const struct mount_entry *m, int flags, GError **error)
 		return report_process(m, process, error);
 	if (check_no_device(m, NULL, error))
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-			    "cannot unmount '%s': %s", m->where, why);
+			    "cannot unmount '%s'; 'fuser -vm' and 'findmnt' "
+			    "may tell who uses it: %s",
+			    m->where, why);
 	return false;
 }
 
@@ -236,7 +238,7 @@ static bool check_written(const struct mount_entry *m, bool alive, int flush,
 	else if (flush)
 		error_set_errno(error, RAWMAP_ERROR_IO, flush,
 				"not all that was written to the loop device "
-				"has reached '%s'",
+				"has reached '%s'; check what is in the image",
 				m->source);
 	return alive && !flush;
 }

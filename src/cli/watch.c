@@ -97,7 +97,7 @@ void watch_end(struct watch *w)
 static bool goes_on(const struct mount_entry *m, GError **error)
 {
 	g_autofree char *where = NULL;
-	g_autofree char *process = inuse_mounted(m->dev, &where);
+	g_autofree char *process = inuse_mounted(m, &where);
 
 	if (!process)
 		return false;
@@ -120,9 +120,11 @@ static bool wait_for_end(const struct watch *w, const struct mount_entry *m,
 		if (n > 0)
 			return true;
 		if (n < 0 && errno != EINTR) {
-			error_set_errno(error, RAWMAP_ERROR_FAILED, errno,
-					"cannot wait for the server of '%s'",
-					m->where);
+			error_set_errno(
+				error, RAWMAP_ERROR_FAILED, errno,
+				"cannot wait for the server of '%s', which "
+				"may have it for a moment",
+				m->source);
 			return false;
 		}
 		if (n == 0 && goes_on(m, error))

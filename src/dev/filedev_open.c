@@ -203,7 +203,9 @@ static bool take_lock(const struct opening *o, int fd, GError **error)
 			    o->opt->readonly ? "writes to it" : "locked it");
 	else
 		error_set_errno(error, RAWMAP_ERROR_IO, -err,
-				"cannot lock '%s'", o->path);
+				"cannot lock '%s'; copy it to a filesystem "
+				"with locks, or mount that one with them",
+				o->path);
 	return false;
 }
 
@@ -235,7 +237,9 @@ static bool measure_device(const struct opening *o, struct filedev *fd,
 	    ioctl(fd->fd, BLKGETSIZE64, &geo->size) < 0 ||
 	    ioctl(fd->fd, BLKROGET, &ro) < 0) {
 		error_set_errno(error, RAWMAP_ERROR_IO, errno,
-				"cannot learn the geometry of '%s'", o->path);
+				"cannot learn the geometry of '%s'; see "
+				"whether the device is still there",
+				o->path);
 		return false;
 	}
 	if (sector < SECTOR_MIN || !filedev_align_is_usable((uint64_t)sector)) {
@@ -269,12 +273,16 @@ static bool measure_file(const struct opening *o, struct filedev *fd,
 	if (fd->direct && !align &&
 	    fcntl(fd->fd, F_SETFL, fcntl(fd->fd, F_GETFL) & ~O_DIRECT) < 0) {
 		error_set_errno(error, RAWMAP_ERROR_IO, errno,
-				"cannot use '%s' without direct I/O", o->path);
+				"cannot use '%s' without direct I/O; try "
+				"-o direct=off",
+				o->path);
 		return false;
 	}
 	if (fstat(fd->fd, &st) < 0) {
 		error_set_errno(error, RAWMAP_ERROR_IO, errno,
-				"cannot learn the size of '%s'", o->path);
+				"cannot learn the size of '%s'; see whether it "
+				"is still there",
+				o->path);
 		return false;
 	}
 	fd->direct = align != 0;

@@ -7,8 +7,6 @@
  */
 #include <rawmap/dev/inuse.h>
 
-#include <rawmap/dev/mounttable.h>
-
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -205,9 +203,16 @@ char *inuse_process(const char *path)
 }
 
 struct mounted {
-	dev_t dev;
+	const struct mount_entry *fs;
 	char *where; /* owned */
 };
+
+/* The number alone may be another filesystem's by now. */
+static bool is_same(const struct mount_entry *a, const struct mount_entry *b)
+{
+	return a->dev == b->dev && strcmp(a->type, b->type) == 0 &&
+	       strcmp(a->source, b->source) == 0;
+}
 
 static bool test_mounted(const char *process, pid_t pid, void *ctx)
 {
@@ -218,7 +223,7 @@ static bool test_mounted(const char *process, pid_t pid, void *ctx)
 	for (guint i = 0; i < table->len; i++) {
 		const struct mount_entry *e = g_ptr_array_index(table, i);
 
-		if (e->dev != m->dev)
+		if (!is_same(e, m->fs))
 			continue;
 		m->where = g_strdup(e->where);
 		return true;
@@ -226,9 +231,9 @@ static bool test_mounted(const char *process, pid_t pid, void *ctx)
 	return false;
 }
 
-char *inuse_mounted(dev_t dev, char **ret_where)
+char *inuse_mounted(const struct mount_entry *fs, char **ret_where)
 {
-	struct mounted m = { .dev = dev };
+	struct mounted m = { .fs = fs };
 	char *text = find_process(test_mounted, &m);
 
 	if (ret_where && text)

@@ -132,7 +132,8 @@ static bool check_flags(int fd, const char *name,
 
 	if (ioctl(fd, LOOP_GET_STATUS64, &info) < 0) {
 		error_set_errno(error, RAWMAP_ERROR_IO, errno,
-				"cannot learn what '/dev/%s' is", name);
+				"cannot learn what '/dev/%s' is; try again",
+				name);
 		return false;
 	}
 	if (!(info.lo_flags & LO_FLAGS_DIRECT_IO))
@@ -173,7 +174,8 @@ static struct loopdev *attach(int control, int file, const char *path,
 
 	if (fd < 0) {
 		error_set_errno(error, RAWMAP_ERROR_FAILED, -fd,
-				"cannot attach a loop device (%s) to '%s'",
+				"cannot attach a loop device (%s) to '%s'; try "
+				"again, or detach one that losetup lists",
 				name ? name : "there is none free", path);
 		return NULL;
 	}
@@ -182,7 +184,7 @@ static struct loopdev *attach(int control, int file, const char *path,
 		if (!dev)
 			g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
 				    "'/dev/%s' was detached as soon as it was "
-				    "attached",
+				    "attached; try again",
 				    name);
 	}
 	if (dev)
@@ -190,6 +192,9 @@ static struct loopdev *attach(int control, int file, const char *path,
 	else
 		ioctl(fd, LOOP_CLR_FD);
 	close(fd);
+	/* The mount is in use as long. */
+	if (!dev)
+		loopdev_wait_until_free(name, path);
 	return dev;
 }
 
@@ -205,7 +210,8 @@ struct loopdev *loopdev_attach(const char *file,
 	fd = open_file(file, opt->readonly);
 	if (fd < 0)
 		error_set_errno(error, RAWMAP_ERROR_IO, errno,
-				"cannot open '%s' for a loop device", file);
+				"cannot open '%s' for a loop device; try again",
+				file);
 	else
 		dev = attach(control, fd, file, opt, error);
 	if (fd >= 0)

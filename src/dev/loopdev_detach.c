@@ -64,19 +64,23 @@ static int open_exclusively(const struct loopdev *dev, GError **error)
 }
 
 /* sysfs has the file as long as the device has it. */
-static bool is_attached(const struct loopdev *dev)
+static bool has_file(const char *name, const char *file)
 {
-	g_autofree char *now =
-		loopdev_attribute(dev->name, "loop/backing_file");
+	g_autofree char *now = loopdev_attribute(name, "loop/backing_file");
 
-	return now && g_str_equal(now, dev->backing);
+	return now && g_str_equal(now, file);
 }
 
-static bool wait_until_free(const struct loopdev *dev)
+static bool is_attached(const struct loopdev *dev)
+{
+	return has_file(dev->name, dev->backing);
+}
+
+bool loopdev_wait_until_free(const char *name, const char *file)
 {
 	struct patience patience = { 0 };
 
-	while (is_attached(dev))
+	while (has_file(name, file))
 		if (!be_patient(&patience))
 			return false;
 	return true;
@@ -112,12 +116,13 @@ bool loopdev_detach(const struct loopdev *dev, int *ret_flush_err,
 	loopdev_set_affinity(dev->name, LOOPDEV_AFFINITY_DEFAULT);
 	if (ioctl(fd, LOOP_CLR_FD) < 0) {
 		error_set_errno(error, RAWMAP_ERROR_IO, errno,
-				"cannot detach '%s'", dev->path);
+				"cannot detach '%s'; try 'losetup -d'",
+				dev->path);
 		close(fd);
 		return false;
 	}
 	close(fd);
-	if (wait_until_free(dev) || !keep(dev))
+	if (loopdev_wait_until_free(dev->name, dev->backing) || !keep(dev))
 		return true;
 	loopdev_set_affinity(dev->name, LOOPDEV_AFFINITY);
 	report_busy(dev, error);

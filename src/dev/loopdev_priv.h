@@ -36,6 +36,12 @@ struct loopdev *loopdev_look_at(const char *name);
 /* A file of the device's folder in sysfs, without its newline; NULL: none. */
 char *loopdev_attribute(const char *name, const char *what);
 
+/*
+ * A moment's patience, after LOOP_CLR_FD, until @file is not attached to @name any
+ * more: who has the device open, and may only be looking, keeps it so long.
+ */
+bool loopdev_wait_until_free(const char *name, const char *file);
+
 /* Not fatal where it may not be set. */
 void loopdev_set_affinity(const char *name, const char *value);
 

@@ -133,14 +133,24 @@ static void find_overlaps(struct parttable *pt)
 
 /* ---- one attempt ---- */
 
+static bool no_sketch(const struct sketch *s, const struct reading *r,
+		      GError **error)
+{
+	error_set_errno(error, RAWMAP_ERROR_FAILED, s->err,
+			"'%s': partitions cannot be looked for without a file "
+			"in memory; say where the filesystem begins, offset=",
+			r->name);
+	return false;
+}
+
 static bool draw(struct sketch *s, const struct reading *r, uint32_t sector,
 		 uint64_t size, GError **error)
 {
 	uint8_t record[DOS_RECORD_SIZE];
 	uint64_t sectors = size / sector;
 
-	if (!sketch_open(s, r->dev, size, error))
-		return false;
+	if (!sketch_open(s, r->dev, size))
+		return no_sketch(s, r, error);
 	memcpy(record, r->record, sizeof(record));
 	parttable_dos_tame(record);
 	sketch_copy(s, 0, EDGE);
@@ -152,10 +162,8 @@ static bool draw(struct sketch *s, const struct reading *r, uint32_t sector,
 		parttable_gpt_prepare(s, sector, sectors - 1);
 	if (!s->err)
 		return true;
-	error_set_errno(error, RAWMAP_ERROR_FAILED, s->err,
-			"cannot write to a file in memory");
 	sketch_close(s);
-	return false;
+	return no_sketch(s, r, error);
 }
 
 /* NULL: an error. Without a type: nothing is there. */

@@ -96,7 +96,9 @@ bool parttable_probe(struct parttable *pt, int fd, uint32_t sector,
 	    blkid_probe_filter_partitions_type(probe, BLKID_FLTR_ONLYIN,
 					       kinds)) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-			    "libblkid cannot look for partitions");
+			    "'%s': libblkid cannot look for partitions; say "
+			    "where the filesystem begins, offset=",
+			    pt->source);
 		blkid_free_probe(probe);
 		return false;
 	}

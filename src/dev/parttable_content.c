@@ -105,7 +105,7 @@ static char *ask_blkid(struct blkdev *dev)
 	char *found = NULL;
 	struct sketch s;
 
-	if (!sketch_open(&s, dev, size, NULL))
+	if (!sketch_open(&s, dev, size))
 		return NULL;
 	sketch_copy(&s, 0, HEAD);
 	if (size > HEAD)

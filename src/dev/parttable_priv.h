@@ -15,12 +15,11 @@
 struct sketch {
 	struct blkdev *dev; /* borrowed */
 	int fd;		    /* a file without a name */
-	int err;	    /* the first errno of writing to it; 0 */
+	int err;	    /* the first errno of making and writing it; 0 */
 };
 
-/* Of @size bytes, which may be more than @dev has. */
-bool sketch_open(struct sketch *s, struct blkdev *dev, uint64_t size,
-		 GError **error);
+/* Of @size bytes, which may be more than @dev has. False: there is none. */
+bool sketch_open(struct sketch *s, struct blkdev *dev, uint64_t size);
 void sketch_close(struct sketch *s);
 /* What of the range is on the device; what cannot be read stays zeros. */
 void sketch_copy(struct sketch *s, uint64_t pos, uint64_t len);

@@ -11,7 +11,6 @@
 #include "parttable_priv.h"
 
 #include <rawmap/base/bytes.h>
-#include <rawmap/base/error.h>
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -21,8 +20,7 @@
 /* Around a bad sector no less than this is given up. */
 #define PIECE 4096
 
-bool sketch_open(struct sketch *s, struct blkdev *dev, uint64_t size,
-		 GError **error)
+bool sketch_open(struct sketch *s, struct blkdev *dev, uint64_t size)
 {
 	*s = (struct sketch){
 		.dev = dev,
@@ -30,9 +28,7 @@ bool sketch_open(struct sketch *s, struct blkdev *dev, uint64_t size,
 	};
 	if (s->fd >= 0 && size <= INT64_MAX && !ftruncate(s->fd, (off_t)size))
 		return true;
-	error_set_errno(error, RAWMAP_ERROR_FAILED,
-			size > INT64_MAX ? EFBIG : errno,
-			"cannot make a file in memory");
+	s->err = size > INT64_MAX ? EFBIG : errno;
 	sketch_close(s);
 	return false;
 }

@@ -43,7 +43,9 @@ static void take_back(const struct audit *a, off_t start, ssize_t n)
 
 	if (fstat(a->fd, &now) == 0 && now.st_size == start + n &&
 	    ftruncate(a->fd, start) < 0)
-		log_warning("'%s': a part of a line stays at its end", a->path);
+		log_warning("'%s': a part of a line stays at its end; cut it "
+			    "off by hand: %s",
+			    a->path, strerror(errno));
 }
 
 static bool write_line(const struct audit *a, const char *line, size_t len)

@@ -157,7 +157,9 @@ bool connection_new(struct session *s, const struct mountopts *opt, bool debug,
 					 s);
 	fuse_opt_free_args(&args);
 	if (!s->se)
-		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
-			    "libfuse refuses the options");
+		g_set_error(
+			error, RAWMAP_ERROR, RAWMAP_ERROR_USAGE,
+			"libfuse refuses the options, together, for the reason "
+			"above; leave one away");
 	return s->se != NULL;
 }

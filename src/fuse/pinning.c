@@ -106,8 +106,9 @@ static void give_back(struct session *s)
 		err = image_give_back(g_ptr_array_index(s->images, i),
 				      g_ptr_array_index(s->filled, i));
 	if (err)
-		log_warning("blocks that were allocated stay so: %s",
-			    g_strerror(-err));
+		log_warning("blocks that were allocated in '%s' stay so, and "
+			    "hold zeros: %s",
+			    s->source, g_strerror(-err));
 }
 
 static int fill(struct session *s)

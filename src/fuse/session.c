@@ -6,8 +6,8 @@
  *
  * The first request, FUSE_INIT, is answered on the calling thread by
  * session_mount(); so a mount that the kernel and libfuse cannot agree on fails
- * while somebody still reads the message, and no thread exists until
- * session_run().
+ * while somebody still reads the message, and so does one that has no thread for
+ * its commits.
  */
 #include "audit.h"
 #include "engine_priv.h"
@@ -179,6 +179,23 @@ struct session *session_open(const struct mountopts *opt, const char *source,
 	return s;
 }
 
+/* While the command still waits: it has a limit of processes to tell of. */
+static bool start_committer(struct session *s, GError **error)
+{
+	int err;
+
+	if (s->readonly)
+		return true;
+	s->committer = committer_start(s->fs, s->commit, &err);
+	if (s->committer)
+		return true;
+	error_set_errno(error, RAWMAP_ERROR_FAILED, err,
+			"cannot start the thread that commits '%s'; raise the "
+			"limit of processes (ulimit -u)",
+			s->source);
+	return false;
+}
+
 /* The kernel knows the mount, and has said what it can. */
 static bool enter(struct session *s, GError **error)
 {
@@ -213,15 +230,18 @@ bool session_mount(struct session *s, GError **error)
 	bool done;
 
 	if (fuse_set_signal_handlers(s->se) < 0) {
-		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-			    "cannot set the signal handlers");
+		g_set_error(
+			error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+			"cannot set the signal handlers for the reason above; "
+			"no sandbox may forbid sigaction(2)");
 		return false;
 	}
 	s->signals = true;
 	/* Threads inherit it; those of io_uring come with the first request. */
 	if (!s->pin && !s->readonly)
 		hygiene_apply();
-	done = (!s->pin || pinning_do(s, error)) && enter(s, error);
+	done = (!s->pin || pinning_do(s, error)) && start_committer(s, error) &&
+	       enter(s, error);
 	if (!done)
 		pinning_undo(s);
 	return done;
@@ -232,8 +252,6 @@ bool session_run(struct session *s, GError **error)
 	struct reporter *reporter;
 	int res;
 
-	if (!s->readonly)
-		s->committer = committer_start(s->fs, s->commit);
 	s->since = monotonic_now_ns();
 	reporter = reporter_start(s);
 	log_info("'%s' is mounted on '%s'%s, engine=%s", s->source,

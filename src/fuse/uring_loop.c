@@ -40,7 +40,9 @@ enum { TAG_WATCH = 1, TAG_CANCEL = TAG_WATCH + WATCHES, TAGS };
 static void entered(int ret)
 {
 	if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
-		g_error("io_uring_enter: %s", g_strerror(-ret));
+		g_error("io_uring_enter fails, and the mount with it; "
+			"-o engine=threads does without: %s",
+			g_strerror(-ret));
 }
 
 struct io_uring_sqe *ring_sqe(struct ring *r)

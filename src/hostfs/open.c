@@ -67,25 +67,16 @@ static bool open_journal(struct hostfs *fs, GError **error)
 
 static bool open_parts(struct hostfs *fs, GError **error)
 {
-	int err;
-
 	if (!open_ext2fs(fs, error))
 		return false;
 	replayed_finish(fs);
 	fs->has_csum = ext2fs_has_feature_metadata_csum(fs->fs->super);
-	err = syszone_new(fs->fs, &fs->zone);
-	if (err == -EUCLEAN) {
+	if (syszone_new(fs->fs, &fs->zone)) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT,
 			    "'%s': the group descriptors are damaged; 'e2fsck"
 			    " -f' may repair them",
 			    fs->name);
 		suggest_backup(fs, error);
-		return false;
-	}
-	if (err) {
-		error_set_errno(error, RAWMAP_ERROR_IO, -err,
-				"'%s': cannot read the filesystem's layout",
-				fs->name);
 		return false;
 	}
 	if (!open_journal(fs, error))

@@ -66,7 +66,15 @@ static void *committer_main(void *arg)
 	return NULL;
 }
 
-struct committer *committer_start(struct hostfs *fs, unsigned seconds)
+static void committer_free(struct committer *c)
+{
+	cond_clear(&c->wake);
+	mutex_clear(&c->lock);
+	g_free(c);
+}
+
+struct committer *committer_start(struct hostfs *fs, unsigned seconds,
+				  int *ret_err)
 {
 	struct committer *c = g_new0(struct committer, 1);
 	int err;
@@ -77,9 +85,11 @@ struct committer *committer_start(struct hostfs *fs, unsigned seconds)
 	mutex_init(&c->lock);
 	cond_init(&c->wake);
 	err = thread_start(&c->thread, NULL, committer_main, c);
-	if (err)
-		g_error("cannot start a thread: %s", g_strerror(-err));
-	return c;
+	if (!err)
+		return c;
+	*ret_err = -err;
+	committer_free(c);
+	return NULL;
 }
 
 void committer_stop(struct committer *c)
@@ -91,7 +101,5 @@ void committer_stop(struct committer *c)
 	cond_signal(&c->wake);
 	mutex_unlock(&c->lock);
 	pthread_join(c->thread, NULL);
-	cond_clear(&c->wake);
-	mutex_clear(&c->lock);
-	g_free(c);
+	committer_free(c);
 }

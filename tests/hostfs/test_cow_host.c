@@ -168,6 +168,7 @@ START_TEST(overwrites_are_settled_by_the_committer)
 	struct image *img;
 	struct blkdev *gate;
 	struct rig r;
+	int err;
 
 	rig_init(&r, &kinds[1]);
 	recover(&r);
@@ -183,7 +184,7 @@ START_TEST(overwrites_are_settled_by_the_committer)
 	overwrite(img, 30 * r.bed.bs);
 	ck_assert(!is_settled(&r));
 	gatedev_shut(gate);
-	committer = committer_start(fs, 1);
+	committer = committer_start(fs, 1, &err);
 	gatedev_wait(gate, 1);
 	gatedev_open(gate);
 	committer_stop(committer);

@@ -9,7 +9,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
 need_fuse
-need fio strace
+need fio strace pkill
 
 unset RAWMAP_TEST_ENGINE RAWMAP_TEST_OPTIONS
 host=$TMP/host.img
@@ -67,6 +67,51 @@ test_not_offered()
 	expect_equal "$(said "in spite of 'io_uring'")" 1 'times it is said'
 	expect_equal "$(said 'enable_uring')" 1 'times it is told how'
 	expect_equal "$(said 'engine=uring$')" 1 'engine'
+}
+
+# traced_replies ARGUMENTS OF STRACE...: the server as $TMP/traced.
+traced_replies()
+{
+	rm -f "$TMP/trace"
+	: >"$LOG"
+	cat >"$TMP/traced" <<-END
+		#!/bin/bash
+		export ASAN_OPTIONS=\${ASAN_OPTIONS:+\$ASAN_OPTIONS:}detect_leaks=0
+		exec strace -f -xx -s 80 -P /dev/fuse -e trace=write \
+			-o "$TMP/trace" $* "$server" "\$@"
+	END
+	chmod +x "$TMP/traced"
+}
+
+# The kernel offers it, and is not told that it is taken; and before the server
+# goes on it is not offered any more. In the 80 bytes of the first reply, the
+# header's 16 among them, flags2 has byte 48 and three more.
+test_kernel_takes_no_queues()
+{
+	local until=$((SECONDS + limit)) reply
+	traced_replies
+	RAWMAP=$TMP/traced mount_rawmap -o io_uring -i /disk "$host" "$MNT"
+	unmount_rawmap
+	reply=$(sed -n 's/.* write([0-9]*, "\(\(\\x..\)*\)", 80).*/\1/p' \
+		"$TMP/trace" | head -n 1 | tr -d '\\x')
+	expect_equal "${#reply}" 160 'digits of the reply'
+
+	traced_replies -e "inject=write:signal=STOP:when=1:poke_enter=\
+@arg2=${reply:0:96}00000000"
+	"$TMP/traced" mount -f -o io_uring -i /disk "$host" "$MNT" 2>"$LOG" &
+	SERVER=$!
+	served=$MNT
+	mounts+=("$MNT")
+	until grep -q 'stopped by SIGSTOP' "$TMP/trace" 2>/dev/null; do
+		[ "$SECONDS" -lt "$until" ] || fail 'it does not stop'
+	done
+	echo N >"$switch"
+	run pkill -CONT -P "$SERVER"
+	expect_same_bytes "$MNT/disk" "$TMP/disk"
+	echo Y >"$switch"
+	unmount_rawmap
+	expect_equal "$(cat "$LOG")" 'rawmap: requests come from /dev/fuse, the'\
+' kernel takes no queues: Operation not supported' 'what the server says'
 }
 
 # Who answers 512 reads without 512 system calls was not asked by /dev/fuse.
@@ -189,6 +234,7 @@ grep -q 'no io_uring' "$LOG" && skip "$(grep -o 'no io_uring.*' "$LOG")"
 
 test_offered
 test_not_offered
+test_kernel_takes_no_queues
 test_threads
 test_other_requests
 test_verified no

@@ -423,7 +423,8 @@ test_commit_fails()
 	scripted_begin 'echo EIO >&2; exit 1'
 	expect_status 1 "$RAWMAP" mount -o pin=alloc -i /disk "$slow" "$MNT"
 	expect_text "$TMP/err" "cannot fill the holes of '/disk'"
-	expect_text "$TMP/err" 'blocks that were allocated stay so: Read-only'
+	expect_text "$TMP/err" "blocks that were allocated in '$slow' stay so,\
+ and hold zeros: Read-only"
 	released
 	slow_end
 	e2fsck -fp "$host" >"$TMP/e2fsck" 2>&1

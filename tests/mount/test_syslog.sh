@@ -15,7 +15,7 @@ fi
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
 need_fuse
-need python3 fallocate
+need python3 fallocate strace
 
 host=$TMP/host.img
 heard=$TMP/heard
@@ -133,6 +133,30 @@ test_errors()
 	released
 }
 
+# A server that cannot go on has nobody else to tell.
+test_last_words()
+{
+	local tracer
+	: >"$heard"
+	mounts+=("$MNT")
+	expect_status 0 "$RAWMAP" mount -v -r -o engine=uring -i /disk "$host" \
+		"$MNT"
+	server_is_up
+	: >"$TMP/tracer"
+	strace -f -o /dev/null -p "$server" -e trace=io_uring_enter \
+		-e inject=io_uring_enter:error=EBADF 2>"$TMP/tracer" &
+	tracer=$!
+	until grep -q attached "$TMP/tracer"; do
+		kill -0 "$tracer" 2>/dev/null || fail "$(cat "$TMP/tracer")"
+	done
+	dd if="$MNT/disk" of=/dev/null bs=64K status=none 2>/dev/null &&
+		fail 'it goes on'
+	expect_heard 2 'io_uring_enter fails, and the mount with it; '
+	wait "$tracer" 2>/dev/null
+	run umount "$MNT"
+	released
+}
+
 # Without anybody who listens the server serves.
 test_nobody_listens()
 {
@@ -171,4 +195,5 @@ own_dev
 listen
 test_levels
 test_errors
+test_last_words
 test_nobody_listens

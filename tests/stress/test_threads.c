@@ -273,7 +273,8 @@ static void start(pthread_t *thread, void *(*body)(void *), void *arg)
 static void run_threads(struct writer *w)
 {
 	pthread_t threads[WRITERS + 3];
-	struct committer *c = committer_start(host.fs, 1);
+	int err;
+	struct committer *c = committer_start(host.fs, 1, &err);
 	unsigned i;
 
 	__atomic_store_n(&running, WRITERS, __ATOMIC_SEQ_CST);

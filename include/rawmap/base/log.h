@@ -20,7 +20,8 @@ enum log_level {
 
 /*
  * Until told otherwise: notices, warnings and errors, on standard error, behind
- * "rawmap: ". Both setters are called before threads start.
+ * "rawmap: ". The level is set before threads start. To syslog also goes what GLib
+ * says in this process, the last words of g_error() among it.
  */
 void log_set_level(enum log_level level);
 void log_use_syslog(bool on);

@@ -7,9 +7,10 @@
 #ifndef RAWMAP_DEV_INUSE_H
 #define RAWMAP_DEV_INUSE_H
 
+#include <rawmap/dev/mounttable.h>
+
 #include <glib.h>
 #include <stdbool.h>
-#include <sys/types.h>
 
 /*
  * What the kernel itself uses the disk @name ("loop3") for, or a partition of
@@ -26,10 +27,10 @@ char *inuse_disk(const char *name);
 char *inuse_process(const char *path);
 
 /*
- * A process in whose table of mounts the filesystem @dev is, written as above;
+ * A process in whose table of mounts the filesystem of @fs is, written as above;
  * *ret_where (may be NULL) says where.
  */
-char *inuse_mounted(dev_t dev, char **ret_where);
+char *inuse_mounted(const struct mount_entry *fs, char **ret_where);
 
 /* Is @path one of the lines of @text, which /proc/swaps holds? */
 bool inuse_in_swaps(const char *text, const char *path);

@@ -25,7 +25,7 @@ bool daemon_fork(struct daemon *d, bool *ret_parent, int *ret_status,
 
 /*
  * The server is ready: a session of its own, "/" as its directory, messages to
- * syslog, and the command returns. Call it before threads start.
+ * syslog, and the command returns.
  */
 void daemon_ready(struct daemon *d);
 

@@ -9,7 +9,7 @@
  *                     the counters of each image
  *   session_close()   unmounts, commits, lets the source go
  *
- * No thread exists before session_run().
+ * No thread exists before session_mount().
  */
 #ifndef RAWMAP_FUSE_SESSION_H
 #define RAWMAP_FUSE_SESSION_H

@@ -10,8 +10,12 @@
 
 struct committer;
 
-/* @seconds >= 1. Start after daemonising: threads do not survive a fork. */
-struct committer *committer_start(struct hostfs *fs, unsigned seconds);
+/*
+ * @seconds >= 1. Start after daemonising: threads do not survive a fork. NULL
+ * with *ret_err, a positive errno: there is no thread to be had.
+ */
+struct committer *committer_start(struct hostfs *fs, unsigned seconds,
+				  int *ret_err);
 /* Stops and joins; no last commit (hostfs_close() makes it). NULL is fine. */
 void committer_stop(struct committer *c);
 

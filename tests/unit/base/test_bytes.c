@@ -2,8 +2,11 @@
 #include <rawmap/base/bytes.h>
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 START_TEST(add_and_mul_give_the_exact_result_when_it_fits)
 {
@@ -135,6 +138,35 @@ START_TEST(aligned_memory_of_no_length_can_be_freed)
 }
 END_TEST
 
+/* The end of the process is that of a child. */
+START_TEST(memory_that_is_not_there_ends_the_process_with_a_sentence)
+{
+	char said[1024];
+	int ends[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		dup2(ends[1], STDERR_FILENO);
+		bytes_aligned_new(SIZE_MAX - 4095, 4096);
+		_exit(0);
+	}
+	close(ends[1]);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+	n = read(ends[0], said, sizeof(said) - 1);
+	close(ends[0]);
+	ck_assert_int_gt(n, 0);
+	said[n] = '\0';
+	ck_assert_ptr_nonnull(
+		strstr(said, "cannot allocate 18446744073709547520 bytes: the "
+			     "machine, or a limit (ulimit -v), is short of "
+			     "memory\n"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("bytes");
@@ -159,6 +191,11 @@ int main(void)
 	suite_add_tcase(suite, tc);
 
 	runner = srunner_create(suite);
+	/* Where tests have no processes a sanitizer has the memory. */
+	if (srunner_fork_status(runner) == CK_FORK)
+		tcase_add_test(
+			tc,
+			memory_that_is_not_there_ends_the_process_with_a_sentence);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

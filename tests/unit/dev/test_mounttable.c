@@ -4,8 +4,11 @@
 #include <rawmap/dev/mounttable.h>
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static GPtrArray *table;
 
@@ -143,6 +146,39 @@ START_TEST(below_is_a_folder_or_a_partition)
 }
 END_TEST
 
+/* A number comes again: a filesystem is also what it is of. */
+START_TEST(another_process_has_the_same_filesystem_mounted)
+{
+	g_autofree char *process = NULL, *where = NULL;
+	struct mount_entry other;
+	int ends[2];
+	pid_t child;
+
+	table = mounttable_read(0);
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	child = fork();
+	if (!child) {
+		char byte;
+
+		close(ends[1]);
+		_exit(read(ends[0], &byte, 1) < 0);
+	}
+	process = inuse_mounted(entry(0), &where);
+	ck_assert_ptr_nonnull(process);
+	ck_assert_ptr_nonnull(where);
+
+	other = *entry(0);
+	other.source = (char *)"another";
+	ck_assert_ptr_null(inuse_mounted(&other, NULL));
+	other = *entry(0);
+	other.type = (char *)"another";
+	ck_assert_ptr_null(inuse_mounted(&other, NULL));
+	close(ends[0]);
+	close(ends[1]);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mounttable");
@@ -162,6 +198,7 @@ int main(void)
 	tcase_add_test(tc, swap_is_found_by_its_name);
 	tcase_add_loop_test(tc, below_is_a_folder_or_a_partition, 0,
 			    G_N_ELEMENTS(places));
+	tcase_add_test(tc, another_process_has_the_same_filesystem_mounted);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

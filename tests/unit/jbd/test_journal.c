@@ -265,6 +265,64 @@ START_TEST(runs_beyond_the_device_are_refused)
 }
 END_TEST
 
+static int pread_nothing(struct blkdev *dev, void *buf, size_t len, dev_off pos)
+{
+	(void)dev;
+	(void)buf;
+	(void)len;
+	(void)pos;
+	return -EIO;
+}
+
+static int pwrite_nothing(struct blkdev *dev, const void *buf, size_t len,
+			  dev_off pos)
+{
+	(void)dev;
+	(void)buf;
+	(void)len;
+	(void)pos;
+	return -EIO;
+}
+
+static int flush_nothing(struct blkdev *dev)
+{
+	(void)dev;
+	return 0;
+}
+
+static void close_nothing(struct blkdev *dev)
+{
+	(void)dev;
+}
+
+/* As many runs of the largest device as come around. */
+START_TEST(runs_that_are_too_long_together_are_refused)
+{
+	static const struct blkdev_ops ops = { .name = "huge",
+					       .pread = pread_nothing,
+					       .pwrite = pwrite_nothing,
+					       .flush = flush_nothing,
+					       .close = close_nothing };
+	const struct blkdev_geometry geo = { .size = UINT64_C(1) << 63,
+					     .sector = 512,
+					     .align = 1 };
+	const uint64_t len = geo.size >> 10;
+	struct journal_run runs[2049];
+	g_autoptr(GError) error = NULL;
+	struct blkdev dev;
+
+	blkdev_init(&dev, &ops, &geo);
+	for (size_t i = 0; i < G_N_ELEMENTS(runs); i++)
+		runs[i] = (struct journal_run){ pblk_at(0), len };
+	ck_assert_ptr_null(journal_open(&dev, runs, G_N_ELEMENTS(runs), 10,
+					"host", &error));
+	ck_assert(g_error_matches(error, RAWMAP_ERROR, RAWMAP_ERROR_CORRUPT));
+	ck_assert_str_eq(error->message, "the journal of 'host' is impossibly "
+					 "long; run 'e2fsck -f' on it");
+	blkdev_unref(&dev);
+}
+END_TEST
+
 START_TEST(an_unreadable_superblock_is_an_io_error)
 {
 	struct bed bed;
@@ -472,6 +530,7 @@ static void add_hostile(TCase *tc)
 	tcase_add_loop_test(tc, kinds_of_checksums_exclude_each_other, 0, 3);
 	tcase_add_test(tc, an_unknown_checksum_type_is_refused);
 	tcase_add_loop_test(tc, runs_beyond_the_device_are_refused, 0, 5);
+	tcase_add_test(tc, runs_that_are_too_long_together_are_refused);
 	tcase_add_test(tc, an_unreadable_superblock_is_an_io_error);
 }
 
