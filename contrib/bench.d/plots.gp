@@ -2,6 +2,7 @@
 #
 # Draws one plot. report.py sets svg, kind, heading, data and columns:
 # bars    data is a file: names in the first line and column, ratios
+# scale   the same, where they differ by magnitudes
 # lines   data is words NAME=FILE, of lines "second rate"
 
 set terminal svg size 1200,520 enhanced background rgb 'white' font 'sans,12'
@@ -23,7 +24,11 @@ colours = '#bbbbbb #444444 #888888 #666666 #e6a817 #d95f02 #b2182b #08519c #6bae
 index_of(name) = sum [k = 1:words(servers)] (word(servers, k) eq name ? k : 0)
 colour(name) = index_of(name) ? word(colours, index_of(name)) : '#000000'
 
-if (kind eq 'bars') {
+if (kind eq 'bars' || kind eq 'scale') {
+	if (kind eq 'scale') {
+		set logscale y
+		set yrange [0.1:*]
+	}
 	head = system('head -n 1 '.data)
 	set style data histograms
 	set style histogram clustered gap 1

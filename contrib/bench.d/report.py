@@ -218,7 +218,8 @@ def ratio_rows(results, workloads, quantity):
     return servers, [row for row in rows if any(row[1:])]
 
 
-def plot_bars(results, out, name, title, workloads, quantity=None):
+def plot_bars(results, out, name, title, workloads, quantity=None,
+              kind="bars"):
     servers, rows = ratio_rows(
         results, [w for w in results.values if w in workloads], quantity)
     if not rows:
@@ -230,7 +231,7 @@ def plot_bars(results, out, name, title, workloads, quantity=None):
             file.write("\t".join([row[0]] + ["?" if cell is None else
                                              "%.4g" % cell
                                              for cell in row[1:]]) + "\n")
-    gnuplot(out / (name + ".svg"), "bars", title, str(data), len(servers) + 1)
+    gnuplot(out / (name + ".svg"), kind, title, str(data), len(servers) + 1)
 
 
 def plot_copy(results, out):
@@ -259,7 +260,7 @@ def plot(results, out):
               targets.FILLS)
     plot_bars(results, out, "cpu",
               "CPU time for each GiB, the kernel''s loop device = 1",
-              targets.IO + targets.FILLS, "cpu")
+              targets.IO + targets.FILLS, "cpu", "scale")
     plot_bars(results, out, "ram",
               "A device as fast as memory, the kernel''s loop device = 1",
               [w for w in results.values if w.startswith("ram-")])

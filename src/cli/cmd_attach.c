@@ -134,6 +134,16 @@ static void warn_of_tail(const struct shown *image, uint32_t sector)
 			    image->about.image, sector);
 }
 
+/* It has looked by now. Many images have none, and some kernels see none. */
+static void tell_of_partitions(const struct shown *image,
+			       const struct loopdev *dev)
+{
+	if (!loopdev_has_partitions(dev))
+		log_warning("the kernel finds no partitions in '%s'; if there "
+			    "are any, 'partx -a %s' adds them",
+			    image->about.image, dev->path);
+}
+
 static struct loopdev *attach_loop(const struct arguments *a,
 				   const struct shown *image, GError **error)
 {
@@ -150,6 +160,8 @@ static struct loopdev *attach_loop(const struct arguments *a,
 
 	if (dev)
 		warn_of_tail(image, opt.sector);
+	if (dev && opt.partscan)
+		tell_of_partitions(image, dev);
 	return dev;
 }
 

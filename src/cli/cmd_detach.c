@@ -11,6 +11,7 @@
 #include "mounts.h"
 
 #include <rawmap/base/error.h>
+#include <rawmap/base/waiting.h>
 
 static bool detach_device(const char *path, GPtrArray *table, GError **error)
 {
@@ -63,6 +64,18 @@ static bool detach(const char *operand, GError **error)
 	return done;
 }
 
+/* What was written last may take its time. */
+static bool detach_and_wait(const char *operand, GError **error)
+{
+	struct waiting waiting;
+	bool done;
+
+	waiting_begin(&waiting, "writing what is left");
+	done = detach(operand, error);
+	waiting_end(&waiting);
+	return done;
+}
+
 int cmd_detach(const struct command *self, int argc, char **argv)
 {
 	GError *error = NULL;
@@ -75,7 +88,7 @@ int cmd_detach(const struct command *self, int argc, char **argv)
 	if (done)
 		return STATUS_OK;
 	for (int i = 1; i < argc; i++)
-		if (!detach(argv[i], &error))
+		if (!detach_and_wait(argv[i], &error))
 			status = command_fail(g_steal_pointer(&error));
 	return status;
 }

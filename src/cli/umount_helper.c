@@ -21,6 +21,7 @@
 
 #include <rawmap/base/error.h>
 #include <rawmap/base/log.h>
+#include <rawmap/base/waiting.h>
 
 #include <stdio.h>
 #include <unistd.h>
@@ -107,6 +108,8 @@ static bool run_umount(const struct request *r, GError **error)
 	g_autoptr(GPtrArray) ours = mounts_read();
 	g_autoptr(GPtrArray) all = mounttable_read(0);
 	const struct mount_entry *m = find_mount(ours, all, r->mountpoint);
+	struct waiting waiting;
+	bool done;
 
 	if (!m) {
 		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_NOT_FOUND,
@@ -115,10 +118,12 @@ static bool run_umount(const struct request *r, GError **error)
 			    r->mountpoint);
 		return false;
 	}
-	if (!take_off(m, r->lazy, r->force, error))
-		return false;
-	log_info("'%s' is unmounted", m->where);
-	return true;
+	waiting_begin(&waiting, "writing what is left");
+	done = take_off(m, r->lazy, r->force, error);
+	waiting_end(&waiting);
+	if (done)
+		log_info("'%s' is unmounted", m->where);
+	return done;
 }
 
 bool is_umount_helper(const char *program)

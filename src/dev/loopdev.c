@@ -119,3 +119,20 @@ GPtrArray *loopdev_list(void)
 	g_dir_close(dir);
 	return list;
 }
+
+/* sysfs has loop3/loop3p1. */
+bool loopdev_has_partitions(const struct loopdev *dev)
+{
+	g_autofree char *path = g_build_filename("/sys/block", dev->name, NULL);
+	g_autofree char *prefix = g_strconcat(dev->name, "p", NULL);
+	GDir *dir = g_dir_open(path, 0, NULL);
+	const char *name;
+	bool found = false;
+
+	if (!dir)
+		return false;
+	while (!found && (name = g_dir_read_name(dir)))
+		found = g_str_has_prefix(name, prefix);
+	g_dir_close(dir);
+	return found;
+}

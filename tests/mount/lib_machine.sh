@@ -230,8 +230,8 @@ fstab_script()
 	echo 'END_OF_FSTAB'
 	while read -r what where kind; do
 		if [ "$kind" = swap ]; then
-			echo 'swapon -a'
-			# By name: with -a all that others swap to goes, too.
+			# Never -a: the kernel's swap is that of the real machine.
+			echo "swapon $what"
 			undo="swapoff $what; $undo"
 		else
 			echo "mkdir -p $where; mount $where; findmnt $where"

@@ -6,6 +6,8 @@
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=tests/mount/lib_slow.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib_slow.sh"
 need_fuse
 need_root
 need_loop
@@ -87,3 +89,18 @@ expect_text "$TMP/err" 'not a file that rawmap shows'
 run "$RAWMAP" advise pin "$MNT/disk" 1T 1T
 run "$RAWMAP" advise drop "$MNT/disk" 1T
 unmount_rawmap
+
+# A terminal sees how far it is, a pipe sees nothing.
+say 'what takes long'
+slow_begin "$host" delay-read=300ms
+mount_rawmap -r -i /disk "$SLOW" "$MNT"
+expect_status 0 "$RAWMAP" advise populate "$MNT/disk"
+expect_equal "$(cat "$TMP/out" "$TMP/err")" '' 'what a pipe gets'
+known=$(extents)
+run "$RAWMAP" advise drop "$MNT/disk"
+on_terminal "$RAWMAP" advise pin "$MNT/disk" || fail "$(cat "$TMP/tty")"
+grep -Eaq 'rawmap: reading the map: [0-9]+%' "$TMP/tty" ||
+	fail "the terminal has: $(cat -v "$TMP/tty")"
+expect_equal "$(extents)" "$known" 'extents that are known'
+unmount_rawmap
+slow_end

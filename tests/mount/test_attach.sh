@@ -117,6 +117,18 @@ test_partitions()
 	check_host "$TMP/part"
 }
 
+test_no_partitions_are_told_of()
+{
+	new_host ext4
+	expect_status 0 "$RAWMAP" attach -P "$host" /disk
+	LOOP=$(cat "$TMP/out")
+	expect_text "$TMP/err" "no partitions in '/disk'"
+	expect_text "$TMP/err" "'partx -a $LOOP'"
+	know "$LOOP"
+	detach_rawmap "$LOOP"
+	expect_gone "$LOOP" "$WHERE"
+}
+
 # The device has the sectors of the source, or those that it is told to have.
 test_large_sectors()
 {
@@ -193,6 +205,7 @@ test_there_and_back ext4
 test_by_mountpoint
 test_read_only
 test_partitions
+test_no_partitions_are_told_of
 test_large_sectors
 test_odd_size
 test_at_once

@@ -4,13 +4,18 @@
 # What rawmap mount put up: detach unmounts it and waits until it is written,
 # list shows it, for root and for an ordinary user.
 
-# Where only root may open /dev/fuse, a namespace has a node for everybody.
+# Where only root may open /dev/fuse, a namespace has a node for everybody. In one of
+# processes nobody else mounts anything while detach looks who has a mount.
 if [ "${1-}" != in-namespace ] && [ "$(id -u)" -eq 0 ]; then
-	exec unshare -m -- "$0" in-namespace
+	# shellcheck disable=SC2016 # the inner shell expands it
+	exec unshare -m -p -f --kill-child --mount-proc -- \
+		sh -c '"$0" in-namespace; exit $?' "$0"
 fi
 
 # shellcheck source=tests/mount/lib_attach.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib_attach.sh"
+# shellcheck source=tests/mount/lib_slow.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib_slow.sh"
 need setpriv fusermount3
 
 uid=65534
@@ -47,6 +52,31 @@ test_folder()
 	is_mounted "$MNT" && fail 'still mounted'
 	[ -d "$MNT" ] || fail 'the mountpoint is gone'
 	expect_at_rest "$host"
+	expect_changed
+}
+
+# change_slowly DELAY: of each write of the source, from now on.
+change_slowly()
+{
+	slow_begin "$host" "delay-write=$1"
+	mounts+=("$MNT")
+	run "$RAWMAP" mount -o commit=300 -i /disk "$SLOW" "$MNT"
+	change "$MNT/disk"
+}
+
+test_terminal_sees_that_it_waits()
+{
+	new_host ext4
+	change_slowly 600ms
+	on_terminal "$RAWMAP" detach "$MNT" || fail "$(cat "$TMP/tty")"
+	grep -Eaq 'rawmap: writing what is left: [1-9][0-9]* s' "$TMP/tty" ||
+		fail "the terminal has: $(cat -v "$TMP/tty")"
+	slow_end
+	expect_changed
+
+	change_slowly 300ms
+	detach_rawmap "$MNT"
+	slow_end
 	expect_changed
 }
 
@@ -198,6 +228,7 @@ test_user_with_devices()
 }
 
 test_folder
+test_terminal_sees_that_it_waits
 test_naked
 test_own_loop_device
 test_list

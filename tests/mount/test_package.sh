@@ -7,7 +7,7 @@
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-need cpack dpkg-deb dpkg-shlibdeps lintian scdoc
+need cpack dpkg-deb dpkg-shlibdeps lintian scdoc clang
 
 build=$(dirname "$RAWMAP")
 if grep -qa -e __asan_init -e __tsan_init -e __gcov_ "$RAWMAP"; then
@@ -31,6 +31,7 @@ test_contents()
 		libexec/rawmap/rawmap-unit \
 		lib/systemd/system/rawmap@.service \
 		lib/udev/rules.d/70-rawmap.rules \
+		include/rawmap/ioctl.h \
 		share/bash-completion/completions/rawmap \
 		share/man/man1/rawmap.1.gz \
 		share/man/man8/mount.rawmap.8.gz \
@@ -45,6 +46,17 @@ test_contents()
 	grep -v ' root/root ' "$TMP/list" >&2 && fail 'files not of root'
 	expect_status 0 "$TMP/root/usr/sbin/mount.rawmap" -h
 	expect_status 0 "$TMP/root/usr/sbin/umount.fuse.rawmap" -h
+}
+
+# A program needs no more of the sources than that.
+test_header()
+{
+	local language
+	echo '#include <rawmap/ioctl.h>' >"$TMP/client.h"
+	for language in c c++; do
+		run clang -x "$language" -fsyntax-only -Wall -Wextra -Werror \
+			-I "$TMP/root/usr/include" "$TMP/client.h"
+	done
 }
 
 # The unit says where the program is when the package is installed.
@@ -81,6 +93,7 @@ test_lintian()
 
 make_package
 test_contents
+test_header
 test_paths
 test_depends
 test_lintian

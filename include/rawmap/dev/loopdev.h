@@ -51,6 +51,9 @@ struct loopdev *loopdev_look(const char *path, GError **error);
 /* All that are attached, an array of struct loopdev. */
 GPtrArray *loopdev_list(void);
 
+/* Does the kernel know any of it? */
+bool loopdev_has_partitions(const struct loopdev *dev);
+
 /*
  * Flush the device and free it: when this returns true it is free, and nobody
  * has its file open through it. *ret_flush_err: 0 or the errno with which the
