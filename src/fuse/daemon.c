@@ -3,7 +3,14 @@
  * A pipe between command and server. One byte in it means ready; its end
  * without a byte means that the server is gone, and its exit status becomes the
  * command's. Until ready both share terminal and process group, so that an
- * interrupt while a big journal is looked at ends both.
+ * interrupt while a big journal is looked at reaches both. The server may have
+ * something to take back first: a command that a signal ends waits for the
+ * server's end, so that who sees the one can rely on the other. The second signal
+ * is for who does not want to wait for a disk that hangs.
+ *
+ *   a signal from   goes to              by
+ *   the terminal    both                 the kernel
+ *   a process       the command alone    the command, to the server
  */
 #include <rawmap/fuse/daemon.h>
 
@@ -12,36 +19,99 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What the command waits for. */
+struct waiting_for {
+	pid_t pid;
+	int ready;   /* the pipe */
+	int signals; /* a signalfd, or -1 */
+	int signo;   /* what ends the command; 0 */
+	unsigned told;
+};
+
 /* What became of a server that closed the pipe without a word. */
-static int status_of(pid_t pid)
+static int status_of(const struct waiting_for *w)
 {
 	int status;
 
-	while (waitpid(pid, &status, 0) < 0)
+	while (waitpid(w->pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return 1;
 	if (WIFEXITED(status) && WEXITSTATUS(status))
 		return WEXITSTATUS(status);
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && WTERMSIG(status) != w->signo)
 		log_error("the server was killed by signal %d (%s) before the "
 			  "mount was ready",
 			  WTERMSIG(status), strsignal(WTERMSIG(status)));
 	return 1;
 }
 
-static int wait_for_server(int fd, pid_t pid)
+static void take_signal(struct waiting_for *w)
 {
+	struct signalfd_siginfo info;
+
+	if (read(w->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	w->signo = (int)info.ssi_signo;
+	w->told++;
+	if (info.ssi_code != SI_KERNEL)
+		kill(w->pid, w->signo);
+}
+
+static int wait_for_server(struct waiting_for *w)
+{
+	struct pollfd fds[] = {
+		{ .fd = w->ready, .events = POLLIN },
+		{ .fd = w->signals, .events = POLLIN },
+	};
 	char byte;
 	ssize_t n;
 
+	while (!fds[0].revents && w->told < 2)
+		if (poll(fds, 2, -1) > 0 && fds[1].revents)
+			take_signal(w);
+	if (!fds[0].revents)
+		return 1;
 	do {
-		n = read(fd, &byte, 1);
+		n = read(w->ready, &byte, 1);
 	} while (n < 0 && errno == EINTR);
-	return n == 1 ? 0 : status_of(pid);
+	return n == 1 ? 0 : status_of(w);
+}
+
+/* Those that end a process, but for what @held has: its owner waits anyhow. */
+static void signals_of(const sigset_t *held, sigset_t *ret)
+{
+	static const int ending[] = { SIGHUP, SIGINT, SIGTERM };
+
+	sigemptyset(ret);
+	for (unsigned i = 0; i < G_N_ELEMENTS(ending); i++)
+		if (!sigismember(held, ending[i]))
+			sigaddset(ret, ending[i]);
+}
+
+/* In the command, with @signals blocked; @before: what was. */
+static int follow(pid_t pid, int ready, const sigset_t *signals,
+		  const sigset_t *before)
+{
+	struct waiting_for w = {
+		.pid = pid,
+		.ready = ready,
+		.signals = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK),
+	};
+	int status = wait_for_server(&w);
+
+	if (w.signals >= 0)
+		close(w.signals);
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+	if (w.signo)
+		raise(w.signo);
+	return status;
 }
 
 /*
@@ -62,6 +132,7 @@ static int keep_only(int fd)
 bool daemon_fork(struct daemon *d, bool *ret_parent, int *ret_status,
 		 GError **error)
 {
+	sigset_t before, signals;
 	int fds[2];
 	pid_t pid;
 
@@ -70,7 +141,12 @@ bool daemon_fork(struct daemon *d, bool *ret_parent, int *ret_status,
 				"cannot make a pipe to the server");
 		return false;
 	}
+	pthread_sigmask(SIG_BLOCK, NULL, &before);
+	signals_of(&before, &signals);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	pid = fork();
+	if (pid <= 0)
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0) {
 		error_set_errno(error, RAWMAP_ERROR_FAILED, errno,
 				"cannot start the server");
@@ -87,7 +163,7 @@ bool daemon_fork(struct daemon *d, bool *ret_parent, int *ret_status,
 	close(fds[1]);
 	d->fd = -1;
 	*ret_parent = true;
-	*ret_status = wait_for_server(fds[0], pid);
+	*ret_status = follow(pid, fds[0], &signals, &before);
 	close(fds[0]);
 	return true;
 }

@@ -8,12 +8,12 @@ need script nbdkit nbdfuse
 SLOW=$TMP/slow/source
 nbd=
 
-# slow_begin FILE DELAY: it is shown as $SLOW; DELAY is delay-read=, delay-write=.
-slow_begin()
+# slow_serve ARGUMENT...: what an nbdkit of these has is shown as $SLOW.
+slow_serve()
 {
 	mkdir -p "$TMP/slow"
-	nbdkit -f --exit-with-parent -U "$TMP/socket" --filter=delay file \
-		"$1" "$2" >"$TMP/nbdkit" 2>&1 &
+	nbdkit -f --exit-with-parent -U "$TMP/socket" "$@" \
+		>"$TMP/nbdkit" 2>&1 &
 	nbd=$!
 	until [ -S "$TMP/socket" ]; do
 		kill -0 "$nbd" 2>/dev/null ||
@@ -28,6 +28,12 @@ slow_begin()
 	done
 }
 
+# slow_begin FILE DELAY: the file; DELAY is delay-read= or delay-write=.
+slow_begin()
+{
+	slow_serve --filter=delay file "$1" "$2"
+}
+
 slow_end()
 {
 	run umount "$TMP/slow"
@@ -36,8 +42,11 @@ slow_end()
 	rm -f "$TMP/socket"
 }
 
-# on_terminal COMMAND...: what the terminal got is in $TMP/tty.
+# on_terminal COMMAND...: what the terminal got is in $TMP/tty; what is typed comes
+# from standard input. A shell without job control ignores SIGINT for what it puts
+# behind.
 on_terminal()
 {
-	script -qefc "$(printf '%q ' "$@")" "$TMP/tty" </dev/null >"$TMP/script"
+	script -qefc "env --default-signal=INT $(printf '%q ' "$@")" \
+		"$TMP/tty" >"$TMP/script"
 }

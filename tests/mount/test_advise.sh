@@ -98,7 +98,7 @@ expect_status 0 "$RAWMAP" advise populate "$MNT/disk"
 expect_equal "$(cat "$TMP/out" "$TMP/err")" '' 'what a pipe gets'
 known=$(extents)
 run "$RAWMAP" advise drop "$MNT/disk"
-on_terminal "$RAWMAP" advise pin "$MNT/disk" || fail "$(cat "$TMP/tty")"
+on_terminal "$RAWMAP" advise pin "$MNT/disk" </dev/null || fail "$(cat "$TMP/tty")"
 grep -Eaq 'rawmap: reading the map: [0-9]+%' "$TMP/tty" ||
 	fail "the terminal has: $(cat -v "$TMP/tty")"
 expect_equal "$(extents)" "$known" 'extents that are known'

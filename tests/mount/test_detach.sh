@@ -68,7 +68,7 @@ test_terminal_sees_that_it_waits()
 {
 	new_host ext4
 	change_slowly 600ms
-	on_terminal "$RAWMAP" detach "$MNT" || fail "$(cat "$TMP/tty")"
+	on_terminal "$RAWMAP" detach "$MNT" </dev/null || fail "$(cat "$TMP/tty")"
 	grep -Eaq 'rawmap: writing what is left: [1-9][0-9]* s' "$TMP/tty" ||
 		fail "the terminal has: $(cat -v "$TMP/tty")"
 	slow_end

@@ -10,12 +10,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
 need_fuse
 need_loop
-need jq python3 script nbdkit nbdfuse setpriv prlimit pgrep
+# shellcheck source=tests/mount/lib_slow.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib_slow.sh"
+need jq python3 setpriv prlimit pgrep
 
 unset RAWMAP_TEST_ENGINE
 host=$TMP/host.img
-slow=$TMP/slow/source
-mkdir "$TMP/slow"
 # Said where even root may not do everything, as in many containers.
 unmarked='CAP_SYS_RESOURCE waits for itself$'
 
@@ -285,65 +285,41 @@ test_what_is_missing_is_said()
 
 # ---- what takes long, and who is told ----
 
-# A source that takes its time for each write, or as an nbdkit of other arguments.
-slow_begin()
+make_thin_host()
 {
-	[ $# -gt 0 ] || set -- --filter=delay file "$host" delay-write=120ms
 	make_host ext4 64M "$host" -b 4096
 	make_sparse 24M "$TMP/disk"
 	put_file "$host" "$TMP/disk" /disk
-	nbdkit -f --exit-with-parent -U "$TMP/socket" "$@" \
-		>"$TMP/nbdkit" 2>&1 &
-	nbd=$!
-	until [ -S "$TMP/socket" ]; do
-		kill -0 "$nbd" 2>/dev/null ||
-			fail "nbdkit: $(cat "$TMP/nbdkit")"
-	done
-	nbdfuse "$slow" --unix "$TMP/socket" >"$TMP/nbdfuse" 2>&1 &
-	mounts+=("$TMP/slow")
-	until is_mounted "$TMP/slow"; do
-		kill -0 $! 2>/dev/null ||
-			fail "nbdfuse: $(cat "$TMP/nbdfuse")"
-		wait_for_mount_change
-	done
+}
+
+thin_begin()
+{
+	make_thin_host
+	slow_begin "$host" delay-write=120ms
 }
 
 # scripted_begin COMMANDS: of each flush.
 scripted_begin()
 {
 	local parts='status=none conv=notrunc'
-	slow_begin eval get_size="stat -c %s $host" \
+	make_thin_host
+	slow_serve eval get_size="stat -c %s $host" \
 		pread="dd if=$host iflag=skip_bytes,count_bytes skip=\$4 \
 			count=\$3 $parts" \
 		pwrite="dd of=$host oflag=seek_bytes seek=\$4 $parts" \
 		flush="$1"
 }
 
-slow_end()
-{
-	run umount "$TMP/slow"
-	kill "$nbd"
-	wait "$nbd" 2>/dev/null
-	rm -f "$TMP/socket"
-}
-
 released()
 {
-	run timeout "$limit" flock "$slow" true
-}
-
-# on_terminal COMMAND...: what the terminal got goes to $TMP/tty.
-# A shell without job control ignores SIGINT for what it puts behind.
-on_terminal()
-{
-	script -qefc "env --default-signal=INT $(printf '%q ' "$@")" "$TMP/tty" </dev/null >"$TMP/script"
+	run timeout "$limit" flock "$SLOW" true
 }
 
 test_terminal_sees_progress()
 {
-	slow_begin
-	on_terminal "$RAWMAP" mount -o pin=alloc -i /disk "$slow" "$MNT" ||
-		fail "$(cat "$TMP/tty")"
+	thin_begin
+	on_terminal "$RAWMAP" mount -o pin=alloc -i /disk "$SLOW" "$MNT" \
+		</dev/null || fail "$(cat "$TMP/tty")"
 	grep -Eaq 'rawmap: filling holes: [0-9]+%, [0-9.]+ MiB of 24 MiB' \
 		"$TMP/tty" || fail "the terminal has: $(cat -v "$TMP/tty")"
 	grep -Eaq 'filling holes:.*/s, 0:00:[0-9]+ left' "$TMP/tty" ||
@@ -360,8 +336,8 @@ test_terminal_sees_progress()
 
 test_pipe_sees_nothing()
 {
-	slow_begin
-	expect_status 0 "$RAWMAP" mount -o pin=alloc -i /disk "$slow" "$MNT"
+	thin_begin
+	expect_status 0 "$RAWMAP" mount -o pin=alloc -i /disk "$SLOW" "$MNT"
 	expect_equal "$(grep -v "$unmarked" "$TMP/out" "$TMP/err")" '' \
 		'what a pipe gets'
 	run umount "$MNT"
@@ -369,35 +345,86 @@ test_pipe_sees_nothing()
 	slow_end
 }
 
-# A program that is in the middle of it: $program, on $terminal.
+# begin_filling [-f]: a program is in the middle of it, $program, on $terminal; it
+# is typed to by descriptor 9.
 begin_filling()
 {
 	local until=$((SECONDS + limit))
-	slow_begin
-	rm -f "$TMP/tty"
-	on_terminal "$RAWMAP" mount -f -o pin=alloc -i /disk "$slow" "$MNT" &
+	thin_begin
+	rm -f "$TMP/tty" "$TMP/keys"
+	mkfifo "$TMP/keys"
+	exec 9<>"$TMP/keys"
+	on_terminal "$RAWMAP" mount "$@" -o pin=alloc -i /disk "$SLOW" "$MNT" \
+		<"$TMP/keys" &
 	terminal=$!
 	until grep -aq 'filling holes' "$TMP/tty" 2>/dev/null; do
 		[ "$SECONDS" -lt "$until" ] || fail 'nothing is filled'
 	done
-	program=$(pgrep -f "^$RAWMAP mount .*$MNT\$") || fail 'no program'
+	program=$(pgrep -of "^$RAWMAP mount .*$MNT\$") || fail 'no program'
 }
 
+# end_filling [STATUS]
 end_filling()
 {
-	wait "$terminal" && fail 'it went on'
+	local status=0
+	wait "$terminal" || status=$?
+	exec 9>&-
+	[ "$status" -ne 0 ] || fail 'it went on'
+	expect_equal "$status" "${1-$status}" 'exit status'
 	is_mounted "$MNT" && fail 'mounted after all'
-	released
-	slow_end
+	return 0
 }
 
 test_interrupted()
 {
-	begin_filling
+	begin_filling -f
 	run kill -INT "$program"
-	end_filling
+	end_filling 1
+	released
+	slow_end
 	grep -aq 'rawmap: interrupted; nothing is mounted' "$TMP/tty" ||
 		fail "$(cat -v "$TMP/tty")"
+	check_host "$host"
+	all_are hole || fail 'not all of it was given back'
+}
+
+# interrupt_command STATUS COMMAND...: by that. Who waits for the command waits for
+# the server, which was not told to stay in the foreground.
+interrupt_command()
+{
+	begin_filling
+	run "${@:2}"
+	end_filling "$1"
+	flock -n "$SLOW" true || fail 'a server is still there'
+	grep -aq 'rawmap: interrupted; nothing is mounted' "$TMP/tty" ||
+		fail "$(cat -v "$TMP/tty")"
+	slow_end
+	check_host "$host"
+	all_are hole || fail 'not all of it was given back'
+}
+
+press_interrupt() { printf '\003' >&9 ; }
+terminate() { kill -TERM "$program" ; }
+
+# Who does not want to wait, as the server hangs, says it twice.
+test_second_signal()
+{
+	local server until=$((SECONDS + limit))
+	begin_filling
+	server=$(pgrep -nf "^$RAWMAP mount .*$MNT\$")
+	[ "$server" != "$program" ] || fail 'there is one process'
+	run kill -STOP "$server"
+	terminate
+	# SIGTERM was passed on.
+	until grep -q '^ShdPnd:.*4...$' "/proc/$server/status"; do
+		[ "$SECONDS" -lt "$until" ] || fail 'it was not passed on'
+	done
+	kill -0 "$program" || fail 'the command did not wait'
+	terminate
+	end_filling 143
+	run kill -CONT "$server"
+	released
+	slow_end
 	check_host "$host"
 	all_are hole || fail 'not all of it was given back'
 }
@@ -409,7 +436,7 @@ test_interrupted_at_the_commit()
 	scripted_begin "rm $TMP/first &&
 		pkill -INT -f '^$RAWMAP mount .*$MNT\$'; true"
 	expect_status 1 env --default-signal=INT "$RAWMAP" mount -f \
-		-o pin=alloc -i /disk "$slow" "$MNT"
+		-o pin=alloc -i /disk "$SLOW" "$MNT"
 	expect_text "$TMP/err" 'interrupted; nothing is mounted'
 	released
 	slow_end
@@ -421,9 +448,9 @@ test_interrupted_at_the_commit()
 test_commit_fails()
 {
 	scripted_begin 'echo EIO >&2; exit 1'
-	expect_status 1 "$RAWMAP" mount -o pin=alloc -i /disk "$slow" "$MNT"
+	expect_status 1 "$RAWMAP" mount -o pin=alloc -i /disk "$SLOW" "$MNT"
 	expect_text "$TMP/err" "cannot fill the holes of '/disk'"
-	expect_text "$TMP/err" "blocks that were allocated in '$slow' stay so,\
+	expect_text "$TMP/err" "blocks that were allocated in '$SLOW' stay so,\
  and hold zeros: Read-only"
 	released
 	slow_end
@@ -437,9 +464,11 @@ test_commit_fails()
 # Nobody is left to give anything back: the next one completes it.
 test_killed()
 {
-	begin_filling
+	begin_filling -f
 	run kill -KILL "$program"
 	end_filling
+	released
+	slow_end
 	run "$RAWMAP" recover "$host" >"$TMP/recover"
 	mount_rawmap -o pin=alloc -i /disk "$host" "$MNT"
 	expect_same_bytes "$MNT/disk" "$TMP/disk"
@@ -468,6 +497,9 @@ test_what_is_missing_is_said
 test_terminal_sees_progress
 test_pipe_sees_nothing
 test_interrupted
+interrupt_command 130 press_interrupt
+interrupt_command 143 terminate
+test_second_signal
 test_interrupted_at_the_commit
 test_commit_fails
 test_killed
