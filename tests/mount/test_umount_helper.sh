@@ -187,14 +187,14 @@ test_covered()
 	expect_written "$MNT"
 }
 
-test_stopped()
+test_stopped() # COMMAND
 {
 	changed "$MNT"
 	stopped=$(server_of "$MNT/disk")
 	kill -STOP "$stopped"
 	refuse 'does not answer' timeout "$limit" umount -c "$MNT"
 	is_mounted "$MNT" || fail 'unmounted'
-	refuse 'did not answer' timeout "$limit" umount -f "$MNT"
+	refuse 'did not answer' timeout "$limit" "$1" -f "$MNT"
 	is_mounted "$MNT" && fail 'still mounted'
 	kill -CONT "$stopped"
 	stopped=
@@ -291,7 +291,8 @@ test_in_use
 test_lazy
 test_second_place
 test_covered
-test_stopped
+test_stopped umount
+test_stopped "$helper"
 test_killed
 test_read_only
 test_namespace
