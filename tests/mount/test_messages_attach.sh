@@ -9,6 +9,8 @@
 
 # shellcheck source=tests/mount/lib_attach.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib_attach.sh"
+# shellcheck source=tests/mount/lib_faulty.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib_faulty.sh"
 need strace setpriv unshare mknod fuser
 
 unset RAWMAP_TEST_ENGINE RAWMAP_TEST_OPTIONS
@@ -30,19 +32,6 @@ alone()
 	provoke "$@"
 	[ "$(wc -l <"$TMP/err")" -eq 1 ] ||
 		fail "more than one line: $(cat "$TMP/err")"
-}
-
-# faulty ARGUMENTS OF STRACE... -- ARGUMENTS OF RAWMAP...
-faulty()
-{
-	local how=()
-	while [ "$1" != -- ]; do
-		how+=("$1")
-		shift
-	done
-	shift
-	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
-		strace --quiet=path-resolution -o "$TMP/trace" "${how[@]}" "$RAWMAP" "$@"
 }
 
 # nameless COMMAND...: names that nobody could know are taken out of what it

@@ -8,26 +8,14 @@
 
 # shellcheck source=tests/mount/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=tests/mount/lib_faulty.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib_faulty.sh"
 need_root
 need_fuse
 need strace flock
 
 unset RAWMAP_TEST_ENGINE RAWMAP_TEST_OPTIONS
 host=$TMP/host.img
-
-# faulty ARGUMENTS OF STRACE... -- ARGUMENTS OF RAWMAP...
-faulty()
-{
-	local how=()
-	while [ "$1" != -- ]; do
-		how+=("$1")
-		shift
-	done
-	shift
-	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
-		timeout "$limit" strace -f --quiet=all -o "$TMP/trace" \
-		"${how[@]}" "$RAWMAP" "$@"
-}
 
 # says SENTENCE: one of the lines of the command before.
 says()
@@ -43,7 +31,7 @@ provoke()
 	local status=$1 sentence=$2
 	shift 2
 	mounts+=("$MNT")
-	expect_status "$status" faulty "$@"
+	expect_status "$status" faulty -f "$@"
 	says "$sentence"
 	is_mounted "$MNT" && fail 'it is mounted'
 	run flock -n "$host" true
@@ -89,7 +77,7 @@ test_io_uring_fails()
 	mounts+=("$MNT")
 	# The shell, too, tells that it was killed.
 	{
-		faulty -e trace=io_uring_enter \
+		faulty -f -e trace=io_uring_enter \
 			-e inject=io_uring_enter:error=EBADF -- mount -f \
 			-o engine=uring -i /disk "$host" "$MNT" \
 			2>"$TMP/err" || status=$?
