@@ -137,16 +137,28 @@ bool log_enabled(enum log_level level)
 	return level <= threshold;
 }
 
+/* One of those that a terminal has above ASCII, as UTF-8: CSI is "\302\233". */
+static bool is_high_control(const char *c)
+{
+	return (guchar)c[0] == 0xc2 && (guchar)c[1] >= 0x80 &&
+	       (guchar)c[1] < 0xa0;
+}
+
 /*
  * Names come from anybody. What would move a terminal's cursor is not let out,
  * nor what would begin a line as a message does: a list is indented.
  */
 static void make_plain(char *text)
 {
-	for (char *c = text; *c; c++)
-		if (g_ascii_iscntrl(*c) && *c != '\t' &&
-		    !(*c == '\n' && c[1] == ' '))
+	for (char *c = text; *c; c++) {
+		bool high = is_high_control(c);
+
+		if (high || (g_ascii_iscntrl(*c) && *c != '\t' &&
+			     !(*c == '\n' && c[1] == ' ')))
 			*c = '?';
+		if (high)
+			*++c = '?';
+	}
 }
 
 void log_message(enum log_level level, const char *fmt, ...)

@@ -6,15 +6,18 @@
  * interrupt while a big journal is looked at reaches both. The server may have
  * something to take back first: a command that a signal ends waits for the
  * server's end, so that who sees the one can rely on the other. The second signal
- * is for who does not want to wait for a disk that hangs.
+ * is for who does not want to wait for a disk that hangs; those that come together
+ * are one, as timeout(1) sends them, to the command and to its group.
  *
  *   a signal from   goes to              by
  *   the terminal    both                 the kernel
+ *   its hangup      a session's leader   the command, to the server
  *   a process       the command alone    the command, to the server
  */
 #include <rawmap/fuse/daemon.h>
 
 #include <rawmap/base/error.h>
+#include <rawmap/base/lock.h>
 #include <rawmap/base/log.h>
 
 #include <errno.h>
@@ -23,17 +26,22 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* What the command waits for. */
 struct waiting_for {
 	pid_t pid;
-	int ready;   /* the pipe */
-	int signals; /* a signalfd, or -1 */
-	int signo;   /* what ends the command; 0 */
+	int ready;	/* the pipe */
+	int signals;	/* a signalfd, or -1 */
+	int signo;	/* what ends the command; 0 */
+	uint64_t since; /* when it was told the first time */
 	unsigned told;
 };
+
+/* Nobody presses a key twice in that time. */
+#define TOGETHER_NS (UINT64_C(200) * 1000 * 1000)
 
 /* What became of a server that closed the pipe without a word. */
 static int status_of(const struct waiting_for *w)
@@ -52,46 +60,95 @@ static int status_of(const struct waiting_for *w)
 	return 1;
 }
 
+/*
+ * Of a terminal's, unless it has left the group, as it is ready. A hangup is told
+ * to the leader of the session; to all others when he is gone.
+ */
+static bool server_has_it(const struct waiting_for *w,
+			  const struct signalfd_siginfo *info)
+{
+	return info->ssi_code == SI_KERNEL && getpgid(w->pid) == getpgrp() &&
+	       (info->ssi_signo != SIGHUP || getsid(0) != getpid());
+}
+
 static void take_signal(struct waiting_for *w)
 {
 	struct signalfd_siginfo info;
+	uint64_t now = monotonic_now_ns();
 
 	if (read(w->signals, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (w->told && now - w->since < TOGETHER_NS)
+		return;
 	w->signo = (int)info.ssi_signo;
+	w->since = now;
 	w->told++;
-	if (info.ssi_code != SI_KERNEL)
+	if (!server_has_it(w, &info))
 		kill(w->pid, w->signo);
 }
 
-static int wait_for_server(struct waiting_for *w)
+/* Until @fd can be read; false: the second signal came first. */
+static bool await(struct waiting_for *w, int fd)
 {
 	struct pollfd fds[] = {
-		{ .fd = w->ready, .events = POLLIN },
+		{ .fd = fd, .events = POLLIN },
 		{ .fd = w->signals, .events = POLLIN },
 	};
-	char byte;
-	ssize_t n;
 
 	while (!fds[0].revents && w->told < 2)
 		if (poll(fds, 2, -1) > 0 && fds[1].revents)
 			take_signal(w);
-	if (!fds[0].revents)
+	return fds[0].revents;
+}
+
+/* It was ready already; it ends as a mount does. */
+static int see_off(struct waiting_for *w)
+{
+	int end = (int)syscall(SYS_pidfd_open, w->pid, 0);
+
+	if (end >= 0) {
+		await(w, end);
+		close(end);
+	}
+	return 1;
+}
+
+static int wait_for_server(struct waiting_for *w)
+{
+	char byte;
+	ssize_t n;
+
+	if (!await(w, w->ready))
 		return 1;
 	do {
 		n = read(w->ready, &byte, 1);
 	} while (n < 0 && errno == EINTR);
-	return n == 1 ? 0 : status_of(w);
+	if (n != 1)
+		return status_of(w);
+	/* One that came at the last moment. */
+	take_signal(w);
+	return w->signo ? see_off(w) : 0;
 }
 
-/* Those that end a process, but for what @held has: its owner waits anyhow. */
+/* A signal that is blocked is delivered even so. */
+static bool is_ignored(int signo)
+{
+	struct sigaction now;
+
+	return sigaction(signo, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+/*
+ * Those that end a process; but for what @held has, whose owner waits anyhow, and
+ * what does not end this one, as after nohup(1).
+ */
 static void signals_of(const sigset_t *held, sigset_t *ret)
 {
 	static const int ending[] = { SIGHUP, SIGINT, SIGTERM };
 
 	sigemptyset(ret);
 	for (unsigned i = 0; i < G_N_ELEMENTS(ending); i++)
-		if (!sigismember(held, ending[i]))
+		if (!sigismember(held, ending[i]) && !is_ignored(ending[i]))
 			sigaddset(ret, ending[i]);
 }
 
@@ -108,7 +165,9 @@ static int follow(pid_t pid, int ready, const sigset_t *signals,
 
 	if (w.signals >= 0)
 		close(w.signals);
-	pthread_sigmask(SIG_SETMASK, before, NULL);
+	/* Later than that none ends the command: it could not tell the server. */
+	if (status)
+		pthread_sigmask(SIG_SETMASK, before, NULL);
 	if (w.signo)
 		raise(w.signo);
 	return status;

@@ -137,6 +137,14 @@ interrupt_command()
 press_interrupt() { printf '\003' >&9 ; }
 terminate() { kill -TERM "$program" ; }
 
+# As timeout(1) does, and more often.
+terminate_at_once()
+{
+	local -a many
+	mapfile -t many < <(yes "$program" | head -n 3000)
+	kill -TERM "${many[@]}"
+}
+
 # Who does not want to wait, as the server hangs, says it twice.
 test_second_signal()
 {
@@ -151,13 +159,85 @@ test_second_signal()
 		[ "$SECONDS" -lt "$until" ] || fail 'it was not passed on'
 	done
 	kill -0 "$program" || fail 'the command did not wait'
-	terminate
+	while terminate 2>"$TMP/gone"; do
+		[ "$SECONDS" -lt "$until" ] || fail 'the command still waits'
+	done
 	end_filling 143
 	run kill -CONT "$server"
 	released
 	slow_end
 	check_host "$host"
 	all_are hole || fail 'not all of it was given back'
+}
+
+# The terminal is gone: the kernel tells the leader of its session, no other.
+test_hangup()
+{
+	local until=$((SECONDS + limit))
+	begin_filling
+	expect_equal "$(ps -o sid= -p "$program" | tr -d ' ')" "$program" \
+		'the leader of the session'
+	run kill -KILL "$(ps -o ppid= -p "$program")"
+	end_filling 137
+	until flock -n "$SLOW" true; do
+		is_mounted "$MNT" && fail 'mounted after all'
+		[ "$SECONDS" -lt "$until" ] || fail 'the server goes on'
+	done
+	slow_end
+	check_host "$host"
+	all_are hole || fail 'not all of it was given back'
+}
+
+# What is ignored, as behind nohup(1), ends nobody, however often it comes.
+test_ignored()
+{
+	local command server status=0 until=$((SECONDS + limit))
+	thin_begin
+	env --ignore-signal=HUP "$RAWMAP" mount -o pin=alloc -i /disk \
+		"$SLOW" "$MNT" 2>"$TMP/err" &
+	command=$!
+	until server=$(pgrep -P "$command"); do
+		[ "$SECONDS" -lt "$until" ] || fail 'no server'
+	done
+	run kill -STOP "$server"
+	for _ in {1..100}; do
+		kill -HUP "$command" || break
+	done
+	run kill -CONT "$server"
+	until is_mounted "$MNT"; do
+		kill -HUP "$command" 2>/dev/null
+		[ "$SECONDS" -lt "$until" ] || fail 'not mounted'
+	done
+	wait "$command" || status=$?
+	expect_equal "$status" 0 'exit status'
+	run umount "$MNT"
+	released
+	slow_end
+	check_host "$host"
+}
+
+# Too late for the server to say that it was interrupted: it is unmounted again.
+test_ready_meanwhile()
+{
+	local command server status=0 until=$((SECONDS + limit))
+	thin_begin
+	"$RAWMAP" mount -o pin=alloc -i /disk "$SLOW" "$MNT" 2>"$TMP/err" &
+	command=$!
+	until server=$(pgrep -P "$command"); do
+		[ "$SECONDS" -lt "$until" ] || fail 'no server'
+	done
+	run kill -STOP "$command"
+	until [ "$(ps -o sid= -p "$server" | tr -d ' ')" = "$server" ]; do
+		[ "$SECONDS" -lt "$until" ] || fail 'not ready'
+	done
+	run kill -TERM "$command"
+	run kill -CONT "$command"
+	wait "$command" 2>"$TMP/killed" || status=$?
+	expect_equal "$status" 143 'exit status'
+	is_mounted "$MNT" && fail 'it stays mounted'
+	flock -n "$SLOW" true || fail 'a server is still there'
+	slow_end
+	check_host "$host"
 }
 
 # Nothing is left to be filled then: the signal comes with the first flush.
@@ -214,7 +294,11 @@ test_pipe_sees_nothing
 test_interrupted
 interrupt_command 130 press_interrupt
 interrupt_command 143 terminate
+interrupt_command 143 terminate_at_once
 test_second_signal
+test_hangup
+test_ignored
+test_ready_meanwhile
 test_interrupted_at_the_commit
 test_commit_fails
 test_killed

@@ -19,7 +19,8 @@ struct daemon {
  * it returns when the server is ready or gone: *ret_parent is true and
  * *ret_status what the command exits with; a server that failed has said why.
  * SIGHUP, SIGINT and SIGTERM end the command as ever, but not before the server,
- * which gets them, too, has taken back what it did; the second one at once.
+ * which gets them, too, has taken back what it did; the second one at once. They
+ * are blocked in a command whose server is ready.
  * False when there is no server.
  */
 bool daemon_fork(struct daemon *d, bool *ret_parent, int *ret_status,

@@ -58,6 +58,14 @@ START_TEST(control_characters_are_not_let_out)
 }
 END_TEST
 
+START_TEST(nor_those_that_are_two_bytes_of_utf8)
+{
+	listen_to_stderr();
+	log_error("a \302\2332J \302\200 \302\237 \302\240\302");
+	ck_assert_str_eq(heard(), "rawmap: a ??2J ?? ?? \302\240\302\n");
+}
+END_TEST
+
 START_TEST(what_is_no_detail_is_said_unless_told_otherwise)
 {
 	listen_to_stderr();
@@ -135,6 +143,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, restore, restore);
 	tcase_add_test(tc, control_characters_are_not_let_out);
+	tcase_add_test(tc, nor_those_that_are_two_bytes_of_utf8);
 	tcase_add_test(tc, what_is_no_detail_is_said_unless_told_otherwise);
 	tcase_add_test(tc, the_level_decides_what_is_said);
 	tcase_add_test(tc, log_enabled_agrees_with_the_level);
