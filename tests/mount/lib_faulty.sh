@@ -15,6 +15,7 @@ faulty()
 		shift
 	done
 	shift
+	# shellcheck disable=SC2154 # lib.sh has the limit
 	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
 		timeout "$limit" strace --quiet=all -o "$TMP/trace" \
 		"${how[@]}" "$RAWMAP" "$@"

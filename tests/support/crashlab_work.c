@@ -131,6 +131,22 @@ static void learn_growth(struct crashlab *lab, unsigned op, uint64_t end,
 	oracle_resize(lab->oracle, op, size);
 }
 
+/*
+ * A map of single blocks grows in steps, each with as much of the size. Where one
+ * of them had to commit, for the room, a crash may find it between two.
+ */
+static void learn_steps(struct crashlab *lab, unsigned op, uint64_t end,
+			uint64_t commits)
+{
+	uint32_t bs = lab->spec.block_size;
+	uint64_t size = oracle_size(lab->oracle) / bs * bs + bs;
+
+	if (lab->extents || commits_so_far(lab) == commits)
+		return;
+	for (; size < end; size += bs)
+		oracle_resize(lab->oracle, op, size);
+}
+
 static const char *do_write(struct crashlab *lab, unsigned op)
 {
 	uint64_t pos, len;
@@ -172,6 +188,7 @@ static const char *do_zero(struct crashlab *lab, unsigned op)
 {
 	bool keep = crashlab_below(lab, 3);
 	uint64_t pos, len, old = oracle_size(lab->oracle);
+	uint64_t commits = commits_so_far(lab);
 	int err;
 
 	some_range(lab, MAX_BLOCKS, &pos, &len);
@@ -182,6 +199,8 @@ static const char *do_zero(struct crashlab *lab, unsigned op)
 		learn(lab, op, pos, len, "a zero-range");
 		return "zero-range, in part";
 	}
+	if (!keep)
+		learn_steps(lab, op, pos + len, commits);
 	oracle_zero(lab->oracle, op, pos, len);
 	if (!keep && pos + len > old)
 		oracle_resize(lab->oracle, op, pos + len);
@@ -192,6 +211,7 @@ static const char *do_allocate(struct crashlab *lab, unsigned op)
 {
 	bool keep = crashlab_below(lab, 3);
 	uint64_t pos, len, old = oracle_size(lab->oracle);
+	uint64_t commits = commits_so_far(lab);
 	int err;
 
 	some_range(lab, MAX_BLOCKS, &pos, &len);
@@ -202,6 +222,8 @@ static const char *do_allocate(struct crashlab *lab, unsigned op)
 		learn(lab, op, pos, len, "an allocation");
 		return "allocate, in part";
 	}
+	if (!keep)
+		learn_steps(lab, op, pos + len, commits);
 	if (!keep && pos + len > old)
 		oracle_resize(lab->oracle, op, pos + len);
 	return keep ? "allocate" : "allocate that may grow";
