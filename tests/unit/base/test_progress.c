@@ -82,6 +82,19 @@ static void step(uint64_t ms, uint64_t done, uint64_t total)
 	progress_step_at(&p, done, total, p.began + ms * MS);
 }
 
+/* Something that is done, seen by a terminal of the usual width. */
+static void begin(void)
+{
+	speak_to_terminal(80);
+	progress_begin(&p, "doing", PROGRESS_SHARE);
+}
+
+static void end(void)
+{
+	progress_end(&p);
+	hang_up();
+}
+
 START_TEST(a_pipe_gets_nothing)
 {
 	speak_to_pipe();
@@ -113,43 +126,37 @@ START_TEST(after_half_a_second_there_is_a_line)
 	step(500, 3 * MIB, 12 * MIB);
 	ck_assert_str_eq(seen(), "rawmap: doing: 25%, 3 MiB of 12 MiB, "
 				 "6 MiB/s");
-	progress_end(&p);
-	hang_up();
+	end();
 }
 END_TEST
 
 START_TEST(it_is_drawn_ten_times_a_second)
 {
-	speak_to_terminal(80);
-	progress_begin(&p, "doing", PROGRESS_SHARE);
+	begin();
 	step(500, 1, 10);
 	seen();
 	step(599, 2, 10);
 	ck_assert_str_eq(seen(), "");
 	step(600, 3, 10);
 	ck_assert_ptr_nonnull(strstr(seen(), "rawmap: doing: 30%"));
-	progress_end(&p);
-	hang_up();
+	end();
 }
 END_TEST
 
 START_TEST(a_new_line_takes_the_old_ones_place)
 {
-	speak_to_terminal(80);
-	progress_begin(&p, "doing", PROGRESS_SHARE);
+	begin();
 	step(500, 9, 100);
 	ck_assert_str_eq(seen(), "rawmap: doing: 9%");
 	step(600, 10, 100);
 	ck_assert_str_eq(seen(), "\r                 \rrawmap: doing: 10%");
-	progress_end(&p);
-	hang_up();
+	end();
 }
 END_TEST
 
 START_TEST(the_end_takes_it_away)
 {
-	speak_to_terminal(80);
-	progress_begin(&p, "doing", PROGRESS_SHARE);
+	begin();
 	step(500, 9, 100);
 	seen();
 	progress_end(&p);
@@ -162,23 +169,20 @@ END_TEST
 
 START_TEST(a_message_takes_its_place)
 {
-	speak_to_terminal(80);
-	progress_begin(&p, "doing", PROGRESS_SHARE);
+	begin();
 	step(500, 9, 100);
 	seen();
 	log_warning("careful");
 	ck_assert_str_eq(seen(), "\r                 \rrawmap: careful\r\n");
 	step(600, 10, 100);
 	ck_assert_str_eq(seen(), "rawmap: doing: 10%");
-	progress_end(&p);
-	hang_up();
+	end();
 }
 END_TEST
 
 START_TEST(it_says_how_long_it_will_take)
 {
-	speak_to_terminal(80);
-	progress_begin(&p, "doing", PROGRESS_SHARE);
+	begin();
 	step(1999, 1, 4000);
 	ck_assert_ptr_null(strstr(seen(), "left"));
 	step(2100, 1, 4000);
@@ -190,15 +194,13 @@ START_TEST(it_says_how_long_it_will_take)
 	ck_assert_ptr_null(strstr(seen(), "left"));
 	step(4200, 4000, 4000);
 	ck_assert_ptr_null(strstr(seen(), "left"));
-	progress_end(&p);
-	hang_up();
+	end();
 }
 END_TEST
 
 START_TEST(it_never_goes_back)
 {
-	speak_to_terminal(80);
-	progress_begin(&p, "doing", PROGRESS_SHARE);
+	begin();
 	step(500, 50, 100);
 	step(600, 20, 100);
 	seen();
@@ -209,8 +211,7 @@ START_TEST(it_never_goes_back)
 	ck_assert_ptr_nonnull(strstr(seen(), "100%"));
 	step(900, 7, 5);
 	ck_assert_ptr_nonnull(strstr(seen(), "100%"));
-	progress_end(&p);
-	hang_up();
+	end();
 }
 END_TEST
 
@@ -245,8 +246,7 @@ START_TEST(a_terminal_of_unknown_width_is_taken_for_a_usual_one)
 	progress_begin(&p, what, PROGRESS_SHARE);
 	step(500, 3, 12);
 	ck_assert_uint_eq(strlen(seen()), 79);
-	progress_end(&p);
-	hang_up();
+	end();
 }
 END_TEST
 
@@ -266,14 +266,12 @@ END_TEST
 
 START_TEST(who_has_closed_it_is_told_nothing)
 {
-	speak_to_terminal(80);
-	progress_begin(&p, "doing", PROGRESS_SHARE);
+	begin();
 	close(STDERR_FILENO);
 	step(500, 9, 100);
 	log_warning("careful");
 	step(600, 10, 100);
-	progress_end(&p);
-	hang_up();
+	end();
 }
 END_TEST
 
