@@ -91,7 +91,8 @@ begin_filling()
 	until grep -aq 'filling holes' "$TMP/tty" 2>/dev/null; do
 		[ "$SECONDS" -lt "$until" ] || fail 'nothing is filled'
 	done
-	program=$(pgrep -of "^$RAWMAP mount .*$MNT\$") || fail 'no program'
+	program=$(pgrep -P "$(pgrep -d, -x script)" \
+		-f "^$RAWMAP mount .*$MNT\$") || fail 'no program'
 }
 
 # end_filling [STATUS]
@@ -150,8 +151,7 @@ test_second_signal()
 {
 	local server until=$((SECONDS + limit))
 	begin_filling
-	server=$(pgrep -nf "^$RAWMAP mount .*$MNT\$")
-	[ "$server" != "$program" ] || fail 'there is one process'
+	server=$(pgrep -P "$program") || fail 'there is one process'
 	run kill -STOP "$server"
 	terminate
 	# SIGTERM was passed on.
