@@ -28,9 +28,11 @@ need mkswap swapon swapoff jq pgrep
 tool=${RAWMAP_TOOLS:?}/tool_hog
 
 host=$TMP/host.img
-swap=96 need=112 # MiB, of the image, of the program
-room=40M         # what it may have of memory
-plenty=1024      # MiB that must be left on this machine
+# MiB, of the image, of the program. When swap is full nobody waits for what is still
+# being written to it, and the program is killed: so it never is.
+swap=192 need=112
+room=40M    # what it may have of memory
+plenty=1024 # MiB that must be left on this machine
 connections=$TMP/connections
 small='' large='' # groups: the program's, the server's
 # What is to be taken down, also in the file of that name for the watcher.
@@ -224,11 +226,14 @@ locks_memory()
 	! grep -q -e __asan_init -e __tsan_init "$RAWMAP"
 }
 
-# hear WORD: the program's next line.
+# hear WORD: the program's next line, as long as there is a program.
 hear()
 {
-	local line=
-	read -r -t 120 -u 9 line
+	local line='' i
+	for ((i = 0; i < 120; i++)); do
+		kill -0 "$hog" 2>/dev/null || i=120
+		read -r -t 1 -u 9 line && break
+	done
 	expect_equal "$line" "$1" 'what the program says'
 }
 
@@ -299,7 +304,7 @@ life()
 {
 	local kind=$1 engine=$2 server before writes name loop
 	say "$kind, engine=$engine"
-	make_host "$kind" 160M "$host"
+	make_host "$kind" 256M "$host"
 	make_sparse "${swap}M" "$TMP/swap"
 	put_file "$host" "$TMP/swap" /swap
 	start_server "$engine"
