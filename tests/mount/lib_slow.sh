@@ -34,9 +34,15 @@ slow_begin()
 	slow_serve --filter=delay file "$1" "$2"
 }
 
+# Who let go of it a moment ago, as he ended, may still be on his way out:
+# the kernel drops a lock before it drops the file.
 slow_end()
 {
-	run umount "$TMP/slow"
+	# shellcheck disable=SC2154 # lib.sh has the limit
+	local until=$((SECONDS + limit))
+	until umount "$TMP/slow" 2>"$TMP/busy"; do
+		[ "$SECONDS" -lt "$until" ] || fail "$(cat "$TMP/busy")"
+	done
 	kill "$nbd"
 	wait "$nbd" 2>/dev/null
 	rm -f "$TMP/socket"
@@ -44,9 +50,9 @@ slow_end()
 
 # on_terminal COMMAND...: what the terminal got is in $TMP/tty; what is typed comes
 # from standard input. A shell without job control ignores SIGINT for what it puts
-# behind.
+# behind. The command is a child of script(1), whatever the shell of the user is.
 on_terminal()
 {
-	script -qefc "env --default-signal=INT $(printf '%q ' "$@")" \
+	SHELL=/bin/sh script -qefc "exec env --default-signal=INT $(printf '%q ' "$@")" \
 		"$TMP/tty" >"$TMP/script"
 }
