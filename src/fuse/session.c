@@ -196,18 +196,24 @@ static bool start_committer(struct session *s, GError **error)
 	return false;
 }
 
-/* The kernel knows the mount, and has said what it can. */
-static bool enter(struct session *s, GError **error)
+/*
+ * Not beside a thread: libfuse forks where fusermount3 has to mount, and the child
+ * asks for memory, under whatever lock the thread held in that moment.
+ */
+static bool join_tree(struct session *s, GError **error)
+{
+	if (fuse_session_mount(s->se, s->mountpoint) == 0)
+		return true;
+	g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
+		    "cannot mount on '%s' for the reason above", s->mountpoint);
+	return false;
+}
+
+/* The kernel says what it can. */
+static bool meet_kernel(struct session *s, GError **error)
 {
 	struct fuse_buf buf = { 0 };
 	int n;
-
-	if (fuse_session_mount(s->se, s->mountpoint) < 0) {
-		g_set_error(error, RAWMAP_ERROR, RAWMAP_ERROR_FAILED,
-			    "cannot mount on '%s' for the reason above",
-			    s->mountpoint);
-		return false;
-	}
 
 	n = fuse_session_receive_buf(s->se, &buf);
 	if (n > 0 && !fuse_session_exited(s->se)) {
@@ -240,8 +246,8 @@ bool session_mount(struct session *s, GError **error)
 	/* Threads inherit it; those of io_uring come with the first request. */
 	if (!s->pin && !s->readonly)
 		hygiene_apply();
-	done = (!s->pin || pinning_do(s, error)) && start_committer(s, error) &&
-	       enter(s, error);
+	done = (!s->pin || pinning_do(s, error)) && join_tree(s, error) &&
+	       start_committer(s, error) && meet_kernel(s, error);
 	if (!done)
 		pinning_undo(s);
 	return done;

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# A server that gets no more threads, by a limit of its user or its container.
-# What it has serves on; the kernel's io_uring has none for what may wait, and
-# says so to each request.
+# A server that has no threads yet, and one that gets no more of them, by a limit of
+# its user or its container. What that has serves on; the kernel's io_uring has none
+# for what may wait, and says so to each request.
 
 # shellcheck source=tests/mount/lib_user.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib_user.sh"
 need_fuse
-need prlimit
+need prlimit strace
 
 host=$TMP/host.img
 expect_in_log 'do not swap to what is mounted here'
@@ -47,6 +47,29 @@ serves_on()
 	expect_same_bytes "$TMP/now" "$TMP/disk"
 }
 
+# A child of who has threads may wait for ever, for a lock that one of them held.
+begins_alone()
+{
+	local rawmap=$RAWMAP
+	say 'fusermount3 is begun without threads'
+	make_host ext4 32M "$host"
+	make_sparse 8M "$TMP/disk"
+	put_file "$host" "$TMP/disk" /disk
+	cat >"$TMP/traced" <<-END
+		#!/bin/sh
+		export ASAN_OPTIONS=\${ASAN_OPTIONS:+\$ASAN_OPTIONS:}detect_leaks=0
+		exec strace --quiet=all -e trace=clone,clone3,fork,vfork \
+			-o $TMP/trace $rawmap "\$@"
+	END
+	chmod +x "$TMP/traced"
+	RAWMAP=$TMP/traced mount_rawmap -i /disk "$host" "$MNT"
+	unmount_rawmap
+	grep -q CLONE_THREAD "$TMP/trace" || fail "threads: $(cat "$TMP/trace")"
+	head -n 1 "$TMP/trace" | grep -v CLONE_THREAD |
+		grep -Eq 'clone|fork' || fail "$(cat "$TMP/trace")"
+}
+
+begins_alone
 unset RAWMAP_TEST_ENGINE
 for engine in uring threads; do
 	serves_on "engine=$engine"

@@ -9,7 +9,7 @@
  *                     the counters of each image
  *   session_close()   unmounts, commits, lets the source go
  *
- * No thread exists before session_mount().
+ * No thread exists before session_mount() has mounted.
  */
 #ifndef RAWMAP_FUSE_SESSION_H
 #define RAWMAP_FUSE_SESSION_H
