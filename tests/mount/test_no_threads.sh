@@ -13,6 +13,13 @@ need prlimit strace
 host=$TMP/host.img
 expect_in_log 'do not swap to what is mounted here'
 
+new_host()
+{
+	make_host ext4 32M "$host"
+	make_sparse 8M "$TMP/disk"
+	put_file "$host" "$TMP/disk" /disk
+}
+
 limit_threads() # NUMBER
 {
 	run prlimit --pid "$SERVER" --nproc="$1:"
@@ -22,9 +29,7 @@ limit_threads() # NUMBER
 serves_on()
 {
 	say "$1"
-	make_host ext4 32M "$host"
-	make_sparse 8M "$TMP/disk"
-	put_file "$host" "$TMP/disk" /disk
+	new_host
 	mount_rawmap -o "$1" -i /disk "$host" "$MNT"
 	limit_threads 1
 	run dd if=/dev/urandom of="$TMP/disk" bs=64K count=48 seek=16 \
@@ -52,9 +57,7 @@ begins_alone()
 {
 	local rawmap=$RAWMAP
 	say 'fusermount3 is begun without threads'
-	make_host ext4 32M "$host"
-	make_sparse 8M "$TMP/disk"
-	put_file "$host" "$TMP/disk" /disk
+	new_host
 	cat >"$TMP/traced" <<-END
 		#!/bin/sh
 		export ASAN_OPTIONS=\${ASAN_OPTIONS:+\$ASAN_OPTIONS:}detect_leaks=0
